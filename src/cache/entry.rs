@@ -1,0 +1,211 @@
+//! The stored form of an entry: a Redis string that holds an HTTP/1.1 response message.
+//!
+//! ```text
+//! HTTP/1.1 200 \r\n
+//! cache-get: 1 <fetched, 13 digits> <fresh until, 13 digits> <head length, 8 digits>\r\n
+//! content-type: image/jpeg\r\n
+//! \r\n
+//! <body>
+//! ```
+//!
+//! The first two lines have fixed widths, so that a hit reads its numbers at fixed offsets and
+//! answers with a slice. Times are unix milliseconds, the second all zeros for "for ever". The `1` is
+//! the format's version; it is never widened silently: another layout takes another number, and a
+//! version that this code does not know is a miss.
+
+use super::freshness::FreshUntil;
+use super::headers::{Headers, StoreHeaders};
+use super::seconds::Millis;
+
+const STATUS: std::ops::Range<usize> = 9..12;
+const MARK: &[u8] = b" \r\ncache-get: ";
+const MARK_AT: usize = 12;
+const VERSION: &[u8] = b"1 ";
+const VERSION_AT: usize = MARK_AT + MARK.len();
+const FETCHED: std::ops::Range<usize> = 28..41;
+const FRESH_UNTIL: std::ops::Range<usize> = 42..55;
+const HEAD_LENGTH: std::ops::Range<usize> = 56..64;
+/// Length of the two fixed lines.
+const FIXED: usize = 66;
+
+/// What a string in the keyspace turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored<'a> {
+    /// One of ours.
+    Entry(Entry<'a>),
+    /// A body that someone put there with plain `SET`: fresh for as long as it lives.
+    Bare(&'a [u8]),
+    /// Ours by its mark, but of another version or damaged: a miss.
+    Unknown,
+}
+
+/// A stored entry, borrowed from the keyspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// When the response came.
+    pub fetched: Millis,
+    /// Until when it is fresh.
+    pub fresh_until: FreshUntil,
+    /// The HTTP status.
+    pub status: u16,
+    /// The response body.
+    pub body: &'a [u8],
+}
+
+/// Reads a stored string; constant time, whatever its size, and any bytes at all may be given.
+pub fn decode(bytes: &[u8]) -> Stored<'_> {
+    if !bytes.starts_with(b"HTTP/1.1 ") || bytes.get(MARK_AT..VERSION_AT) != Some(MARK) {
+        return Stored::Bare(bytes);
+    }
+    decode_marked(bytes).map_or(Stored::Unknown, Stored::Entry)
+}
+
+fn decode_marked(bytes: &[u8]) -> Option<Entry<'_>> {
+    if bytes.get(VERSION_AT..FETCHED.start)? != VERSION {
+        return None;
+    }
+    let head_length = usize::try_from(number(bytes, HEAD_LENGTH)?).ok()?;
+    if head_length < FIXED + 2 || !bytes.get(..head_length)?.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    Some(Entry {
+        fetched: number(bytes, FETCHED)?,
+        fresh_until: FreshUntil::from_stored(number(bytes, FRESH_UNTIL)?),
+        status: u16::try_from(number(bytes, STATUS)?).ok()?,
+        body: &bytes[head_length..],
+    })
+}
+
+fn number(bytes: &[u8], digits: std::ops::Range<usize>) -> Option<u64> {
+    bytes.get(digits)?.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'))
+    })
+}
+
+/// Builds an entry's head, its times still zero: they are known when the body has come ([`stamp`]).
+///
+/// Of `headers` only those that `store` allows are kept, and none that would break the message.
+pub fn encode_head(status: u16, headers: &Headers, store: &StoreHeaders) -> Vec<u8> {
+    let mut head =
+        format!("HTTP/1.1 {status:03} \r\ncache-get: 1 {:013} {:013} {:08}\r\n", 0, 0, 0)
+            .into_bytes();
+    for (name, value) in headers {
+        if store.allows(name) && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    let length = format!("{:08}", head.len());
+    head[HEAD_LENGTH].copy_from_slice(&length.as_bytes()[..8]);
+    head
+}
+
+/// How many bytes at the start of an entry [`stamp`] may change.
+pub const STAMPED: usize = FIXED;
+
+/// Writes an entry's two times into its first [`STAMPED`] bytes.
+pub fn stamp(start: &mut [u8; STAMPED], fetched: Millis, fresh_until: FreshUntil) {
+    let mut put = |at: std::ops::Range<usize>, number: Millis| {
+        let digits = format!("{number:013}");
+        start[at].copy_from_slice(&digits.as_bytes()[digits.len() - 13..]);
+    };
+    put(FETCHED, fetched);
+    put(FRESH_UNTIL, fresh_until.to_stored());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::freshness::LATEST;
+    use proptest::prelude::*;
+
+    fn all_headers() -> StoreHeaders {
+        StoreHeaders::parse("*").unwrap()
+    }
+
+    fn encode(status: u16, headers: &Headers, times: (Millis, Millis), body: &[u8]) -> Vec<u8> {
+        let mut bytes = encode_head(status, headers, &all_headers());
+        let start = bytes.first_chunk_mut().unwrap();
+        stamp(start, times.0, FreshUntil::from_stored(times.1));
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    #[test]
+    fn the_message_reads_as_documented() {
+        let headers = vec![("content-type".into(), b"text/plain".to_vec())];
+        let bytes = encode(200, &headers, (1_700_000_000_000, 1_700_000_060_000), b"hi");
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "HTTP/1.1 200 \r\n\
+             cache-get: 1 1700000000000 1700000060000 00000094\r\n\
+             content-type: text/plain\r\n\
+             \r\n\
+             hi"
+        );
+    }
+
+    #[test]
+    fn other_strings_are_bodies_and_other_versions_are_unknown() {
+        for bare in [&b""[..], b"hello", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 \r\ncache-ge"] {
+            assert_eq!(decode(bare), Stored::Bare(bare));
+        }
+        let good = encode(200, &vec![], (1, 2), b"body");
+        assert!(matches!(decode(&good), Stored::Entry(_)));
+        for (at, byte) in [(26, b'2'), (27, b'1'), (30, b'x'), (50, b' '), (63, b'0'), (56, b'9')] {
+            let mut damaged = good.clone();
+            damaged[at] = byte;
+            assert_eq!(decode(&damaged), Stored::Unknown, "byte {at}");
+        }
+        assert_eq!(decode(&good[..60]), Stored::Unknown);
+    }
+
+    #[test]
+    fn a_header_that_would_break_the_message_is_left_out() {
+        let headers =
+            vec![("x-evil".into(), b"a\r\n\r\nbody".to_vec()), ("x-good".into(), b"b".to_vec())];
+        let head = String::from_utf8(encode_head(200, &headers, &all_headers())).unwrap();
+        assert!(!head.contains("x-evil"));
+        assert!(head.ends_with("x-good: b\r\n\r\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself(
+            status in 100..1000_u16,
+            headers in prop::collection::vec(("[a-z-]{1,12}", prop::collection::vec(any::<u8>(), 0..20)), 0..6),
+            fetched in 0..=LATEST,
+            fresh_until in 0..=LATEST,
+            body in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let bytes = encode(status, &headers, (fetched, fresh_until), &body);
+            let expected = Entry {
+                fetched,
+                fresh_until: FreshUntil::from_stored(fresh_until),
+                status,
+                body: &body,
+            };
+            prop_assert_eq!(decode(&bytes), Stored::Entry(expected));
+        }
+
+        #[test]
+        fn no_bytes_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn no_damage_panics_the_decoder(
+            at in 0..120_usize, byte: u8, cut in 0..130_usize, body in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut bytes = encode(200, &vec![("etag".into(), b"\"a\"".to_vec())], (5, 6), &body);
+            if let Some(hit) = bytes.get_mut(at) {
+                *hit = byte;
+            }
+            bytes.truncate(cut);
+            let _ = decode(&bytes);
+        }
+    }
+}

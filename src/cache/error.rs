@@ -1,0 +1,175 @@
+//! Everything that can go wrong, as types; and the one place where they become the text of a reply.
+//!
+//! The first word of each is its code, which `INFO errorstats` counts. Codes are few and fixed.
+
+use std::fmt;
+
+use super::key::UrlError;
+
+/// What a command answers instead of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheError {
+    /// The arguments of the command named here, in lower case, are wrong.
+    Argument(&'static str, ArgumentError),
+    /// The URL of a miss cannot be fetched as it stands.
+    Url(UrlError),
+    /// The key holds something that is no string.
+    WrongType,
+    /// The flight failed.
+    Fetch(FetchError),
+}
+
+/// What can be wrong with an argument; worded as Redis words it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgumentError {
+    /// Leftover or unknown words.
+    Syntax,
+    /// An expiry that is no number.
+    NotAFloat,
+    /// An expiry of zero, below `-1`, or past the year 2286.
+    InvalidExpiry,
+    /// A timeout that is no number.
+    TimeoutNotAFloat,
+    /// A timeout below zero.
+    TimeoutNegative,
+}
+
+/// Why a flight brought no entry home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchError {
+    /// The origin answered with a status that is no success.
+    Status(u16, &'static str),
+    /// No answer could be had: connection, name, TLS, or a malformed or broken-off response.
+    Failed(String),
+    /// The flight deadline passed.
+    Timeout,
+    /// The guard forbids it.
+    Denied(Denied),
+    /// The body is larger than `cache.max-body-size`.
+    TooLarge,
+    /// Every download thread is busy and the queue is full.
+    Overloaded,
+}
+
+/// Why the guard said no. The texts name no resolved address: a reply is no way to explore a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The host is, or resolves to, an address outside the public internet and `allowed-networks`.
+    Address,
+    /// A redirect to something that is neither http nor https.
+    Scheme,
+    /// A redirect to a URL with a user name or password.
+    UserInfo,
+    /// A redirect from https down to http.
+    Downgrade,
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(command, ArgumentError::InvalidExpiry) => {
+                write!(f, "ERR invalid expire time in '{command}' command")
+            }
+            Self::Argument(_, error) => f.write_str(match error {
+                ArgumentError::Syntax => "ERR syntax error",
+                ArgumentError::NotAFloat | ArgumentError::InvalidExpiry => {
+                    "ERR value is not a valid float"
+                }
+                ArgumentError::TimeoutNotAFloat => "ERR timeout is not a float or out of range",
+                ArgumentError::TimeoutNegative => "ERR timeout is negative",
+            }),
+            Self::Url(error) => write!(f, "ERR invalid url: {error}"),
+            Self::WrongType => {
+                f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value")
+            }
+            Self::Fetch(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(code, "") => write!(f, "HTTPSTATUS {code}"),
+            Self::Status(code, reason) => write!(f, "HTTPSTATUS {code} {reason}"),
+            Self::Failed(reason) => write!(f, "FETCHFAILED {reason}"),
+            Self::Timeout => f.write_str("FETCHTIMEOUT the flight deadline passed"),
+            Self::Denied(denied) => write!(f, "FETCHDENIED {denied}"),
+            Self::TooLarge => f.write_str("TOOLARGE the body exceeds cache.max-body-size"),
+            Self::Overloaded => f.write_str("OVERLOADED too many downloads are queued"),
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "the host is not in a public or allowed network",
+            Self::Scheme => "redirected to a scheme other than http and https",
+            Self::UserInfo => "redirected to a url with user information",
+            Self::Downgrade => "redirected from https to http",
+        })
+    }
+}
+
+impl std::error::Error for Denied {}
+impl std::error::Error for FetchError {}
+
+impl From<FetchError> for CacheError {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+impl From<UrlError> for CacheError {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+impl FetchError {
+    /// A failure with a reason made safe for a one-line reply: control characters become spaces, and
+    /// it is cut at a length that no log or client minds. Reasons come from the origin's side.
+    pub fn failed(reason: &str) -> Self {
+        const LONGEST: usize = 160;
+        let clean: String =
+            reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+        Self::Failed(clean.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_begins_with_its_code() {
+        let texts = [
+            (CacheError::WrongType.to_string(), "WRONGTYPE"),
+            (FetchError::Status(404, "Not Found").to_string(), "HTTPSTATUS 404 Not Found"),
+            (FetchError::Status(599, "").to_string(), "HTTPSTATUS 599"),
+            (FetchError::failed("no route").to_string(), "FETCHFAILED no route"),
+            (FetchError::Timeout.to_string(), "FETCHTIMEOUT"),
+            (FetchError::Denied(Denied::Address).to_string(), "FETCHDENIED"),
+            (FetchError::TooLarge.to_string(), "TOOLARGE"),
+            (FetchError::Overloaded.to_string(), "OVERLOADED"),
+            (
+                CacheError::Argument("cache.get", ArgumentError::InvalidExpiry).to_string(),
+                "ERR invalid expire time in 'cache.get' command",
+            ),
+        ];
+        for (text, start) in texts {
+            assert!(text.starts_with(start), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_from_outside_stays_on_one_short_line() {
+        let FetchError::Failed(reason) = FetchError::failed(&format!("a\r\nb{}", "x".repeat(999)))
+        else {
+            panic!("no failure");
+        };
+        assert!(reason.starts_with("a  b"));
+        assert!(reason.len() <= 160);
+    }
+}

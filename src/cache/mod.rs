@@ -1,0 +1,18 @@
+//! The pure ring: what a cache *is*, without Redis, HTTP or a clock.
+//!
+//! Nothing here performs I/O, reads the time or touches `unsafe`: values go in, values come out, and
+//! `now` is an argument. Every rule can therefore be read, and tested, alone. The rings around it
+//! (`server`, `origin`) know this one; it knows neither.
+
+pub mod decide;
+pub mod entry;
+pub mod error;
+pub mod flights;
+pub mod freshness;
+pub mod guard;
+pub mod headers;
+pub mod key;
+pub mod origin;
+pub mod permit;
+pub mod seconds;
+pub mod stats;

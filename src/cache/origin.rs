@@ -1,0 +1,43 @@
+//! What the cache asks of an origin, and nothing of how HTTP does it.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::error::FetchError;
+use super::headers::Headers;
+
+/// One download to be made.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where from; it has passed [`super::key::parse_url`].
+    pub url: Url,
+    /// What is left of the flight's deadline, for everything up to the body's last byte.
+    pub time_left: Duration,
+    /// The most bytes of body, after decoding, that are taken.
+    pub max_body: u64,
+}
+
+/// Where a response is written as it comes; an error of [`Sink::begin`] or [`Sink::append`] is not
+/// possible, the size is watched by the origin.
+pub trait Sink {
+    /// A success begins: its status and headers. Called once, before any byte of the body.
+    fn begin(&mut self, status: u16, headers: &Headers);
+    /// The next bytes of the decoded body.
+    fn append(&mut self, bytes: &[u8]);
+}
+
+/// The other side of a flight.
+pub trait Origin: Send + Sync {
+    /// Downloads into `sink`; blocks until the last byte, the deadline or a failure.
+    ///
+    /// # Errors
+    /// Any [`FetchError`] but `Overloaded`. What was written to the sink until then is void.
+    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<(), FetchError>;
+}
+
+/// Whether a final status is a success, whose body is kept (RFC 9110 section 15.3: 200 OK,
+/// 203 Non-Authoritative Information, 204 No Content).
+pub const fn is_success(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204)
+}

@@ -1,0 +1,152 @@
+//! The module: its rings wired together, and the one piece of shared state.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::cache::flights::Void;
+use crate::cache::stats::Stats;
+use crate::config::{SETTINGS, Settings, TABLE};
+use crate::flight::Flights;
+use crate::flight::download::{self, Job};
+use crate::origin::http::{HttpOrigin, Policies};
+use crate::origin::pool::Pool;
+use crate::server::answers::Answerer;
+use crate::server::ctx::Ctx;
+use crate::server::events::OnEvent;
+use crate::server::info::{OnInfo, Section};
+use crate::server::settings::{self, Registered};
+
+/// What is counted, since the module was loaded.
+pub static STATS: Stats = Stats::new();
+
+/// The module from load to unload; see [`get`].
+static MODULE: RwLock<Option<Arc<Module>>> = RwLock::new(None);
+
+/// Everything that lives as long as the module is loaded. The order is that in which it is taken down:
+/// first what runs downloads, then what they run on, at last what Redis holds addresses of.
+pub struct Module {
+    pool: Pool,
+    origin: Arc<HttpOrigin>,
+    answerer: Answerer,
+    flights: Mutex<Flights>,
+    _settings: Registered<Settings>,
+}
+
+/// The loaded module. For the main thread alone: other threads are given the parts they need, so that
+/// nobody else holds it when it is unloaded.
+///
+/// # Panics
+/// Outside of load and unload, where no callback runs.
+pub fn get() -> Arc<Module> {
+    let module = MODULE.read().unwrap_or_else(PoisonError::into_inner);
+    match &*module {
+        Some(module) => Arc::clone(module),
+        None => panic!("the module is not loaded"),
+    }
+}
+
+/// Reads the settings, builds the parts and makes them known.
+///
+/// # Errors
+/// Which of them failed.
+pub fn start(ctx: &Ctx) -> Result<(), String> {
+    let settings = settings::register(ctx, &TABLE, &SETTINGS)?;
+    let threads = usize::try_from(SETTINGS.current().max_downloads).unwrap_or(usize::MAX);
+    let policies = Policies {
+        guard: Arc::new(|| Arc::clone(&SETTINGS.current().guard)),
+        max_redirects: Box::new(|| {
+            usize::try_from(SETTINGS.current().max_redirects).unwrap_or(usize::MAX)
+        }),
+    };
+    let module = Module {
+        pool: Pool::new(threads).map_err(|error| format!("no download threads: {error}"))?,
+        origin: Arc::new(HttpOrigin::new(policies).map_err(|error| format!("no client: {error}"))?),
+        answerer: Answerer::start().map_err(|error| format!("no answering thread: {error}"))?,
+        flights: Mutex::default(),
+        _settings: settings,
+    };
+    STATS.reset();
+    *MODULE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(module));
+    Ok(())
+}
+
+/// Takes everything down, unless something is still under way.
+///
+/// # Errors
+/// What is.
+pub fn stop() -> Result<(), String> {
+    let module = get();
+    let in_the_air = module.flights().len();
+    if in_the_air > 0 {
+        return Err(format!("{in_the_air} flights are in the air"));
+    }
+    if module.pool.jobs() > 0 {
+        return Err("a download is ending".into());
+    }
+    *MODULE.write().unwrap_or_else(PoisonError::into_inner) = None;
+    drop(module);
+    SETTINGS.clear();
+    Ok(())
+}
+
+impl Module {
+    /// The flight table. Hold it for a look or a change, never across a call into the server.
+    pub fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another download would find a thread or a place in the queue.
+    pub fn has_room(&self, settings: &Settings) -> bool {
+        self.pool.has_room(usize::try_from(settings.max_queued_downloads).unwrap_or(usize::MAX))
+    }
+
+    /// Runs a download on a thread of the pool.
+    pub fn download(&self, job: Job) {
+        let origin = Arc::clone(&self.origin);
+        self.pool.submit(move || download::run(job, &*origin));
+    }
+
+    /// What answers many clients, or with many bytes.
+    pub fn answerer(&self) -> &Answerer {
+        &self.answerer
+    }
+}
+
+impl OnEvent for Module {
+    fn flushed(db: Option<i32>) {
+        get().flights().void(db, Void::Flushed);
+    }
+
+    fn swapped(one: i32, other: i32) {
+        get().flights().swap(one, other);
+    }
+
+    fn demoted() {
+        get().flights().void(None, Void::Demoted);
+    }
+
+    fn loading() {
+        get().flights().void(None, Void::Loading);
+    }
+}
+
+impl OnInfo for Module {
+    fn on_info(section: &Section) {
+        let module = get();
+        let (flights, waiters) = {
+            let flights = module.flights();
+            (flights.len() as u64, flights.waiters() as u64)
+        };
+        for (name, value) in [
+            ("flights", flights),
+            ("waiters", waiters),
+            ("queued", module.pool.queued() as u64),
+            ("threads", module.pool.threads() as u64),
+        ] {
+            section.number(name, value);
+        }
+        for (name, value) in STATS.all() {
+            section.number(name, value);
+        }
+        section.decimal("download_seconds", STATS.download_seconds());
+    }
+}

@@ -1,0 +1,156 @@
+//! Downloads over HTTP, by one `reqwest` client that all threads share: its connections are kept and
+//! used again, whichever thread comes next.
+
+use std::error::Error as _;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use reqwest::blocking::{Client, Response};
+use reqwest::redirect::{Attempt, Policy};
+
+use super::resolver::{CurrentGuard, GuardedResolver};
+use crate::cache::error::{Denied, FetchError};
+use crate::cache::headers::Headers;
+use crate::cache::origin::{Origin, Request, Sink, is_success};
+
+/// How the cache names itself to origins.
+const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
+
+/// How much of a body is read at a time: it lies on the thread's stack, which is small.
+const CHUNK: usize = 16 * 1024;
+
+/// The client; dropping it ends its thread.
+pub struct HttpOrigin {
+    client: Client,
+    guard: CurrentGuard,
+}
+
+/// What the client asks anew for each request, since settings change while it lives.
+pub struct Policies {
+    /// The guard in force.
+    pub guard: CurrentGuard,
+    /// The most redirects that are followed.
+    pub max_redirects: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+impl HttpOrigin {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// Why there can be none: for one, no certificates to trust are installed.
+    pub fn new(policies: Policies) -> Result<Self, String> {
+        let Policies { guard, max_redirects } = policies;
+        let redirect_guard = Arc::clone(&guard);
+        let client = Client::builder()
+            .user_agent(USER_AGENT)
+            .no_proxy()
+            .timeout(None)
+            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
+            .redirect(Policy::custom(move |attempt| {
+                let hops = attempt.previous().len();
+                if hops > max_redirects() {
+                    return attempt.error(TooManyRedirects);
+                }
+                follow_if_allowed(&redirect_guard, attempt)
+            }))
+            .build()
+            .map_err(|error| innermost(&error))?;
+        Ok(Self { client, guard })
+    }
+}
+
+fn follow_if_allowed(guard: &CurrentGuard, attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    match guard().vet_redirect(attempt.previous().last(), attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(denied) => attempt.error(denied),
+    }
+}
+
+impl Origin for HttpOrigin {
+    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<(), FetchError> {
+        (self.guard)().vet_url(&request.url).map_err(FetchError::Denied)?;
+        // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
+        let response = self
+            .client
+            .get(request.url.clone())
+            .timeout(request.time_left)
+            .send()
+            .map_err(|error| explain(&error))?;
+        let status = response.status();
+        if !is_success(status.as_u16()) {
+            let reason = status.canonical_reason().unwrap_or_default();
+            return Err(FetchError::Status(status.as_u16(), reason));
+        }
+        if response.content_length().is_some_and(|length| length > request.max_body) {
+            return Err(FetchError::TooLarge);
+        }
+        sink.begin(status.as_u16(), &headers(&response));
+        read_body(response, request.max_body, sink)
+    }
+}
+
+fn headers(response: &Response) -> Headers {
+    let pairs = response.headers().iter();
+    pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// Counts what comes out of the decoder: a small body may unpack to a huge one.
+fn read_body(mut response: Response, max: u64, sink: &mut dyn Sink) -> Result<(), FetchError> {
+    let mut chunk = [0; CHUNK];
+    let mut total = 0_u64;
+    loop {
+        match response.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                total += length as u64;
+                if total > max {
+                    return Err(FetchError::TooLarge);
+                }
+                sink.append(&chunk[..length]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(explain_read(&error)),
+        }
+    }
+}
+
+/// More redirects than `max-redirects`.
+#[derive(Debug)]
+struct TooManyRedirects;
+
+impl std::fmt::Display for TooManyRedirects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("too many redirects")
+    }
+}
+
+impl std::error::Error for TooManyRedirects {}
+
+fn explain_read(error: &io::Error) -> FetchError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>()) {
+        Some(inner) => explain(inner),
+        None if error.kind() == io::ErrorKind::TimedOut => FetchError::Timeout,
+        None => FetchError::failed(&innermost(error)),
+    }
+}
+
+/// Turns the client's error into ours, by type: what a guard said lies somewhere in its chain of causes.
+fn explain(error: &reqwest::Error) -> FetchError {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(denied) = inner.downcast_ref::<Denied>() {
+            return FetchError::Denied(*denied);
+        }
+        cause = inner.source();
+    }
+    if error.is_timeout() { FetchError::Timeout } else { FetchError::failed(&innermost(error)) }
+}
+
+/// The last cause of a chain: the one that says what happened, and no URL.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

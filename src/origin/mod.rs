@@ -1,0 +1,5 @@
+//! The origin ring: HTTP, and the only home of `reqwest`. It knows the pure ring and nothing of Redis.
+
+pub mod http;
+pub mod pool;
+pub mod resolver;

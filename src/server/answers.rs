@@ -1,0 +1,186 @@
+//! Answering many clients, or with many bytes, without stalling the server.
+//!
+//! Writing a reply copies the body, and letting the server send it costs main-thread time by the byte
+//! and by the client. A thousand clients with a mebibyte each, answered at once, stall the server for
+//! more than a second. So one thread of ours, the answerer, writes replies off the main thread and has
+//! them released in batches. A batch is followed by the next only when the main thread has taken it: a
+//! server that is busy sets the pace itself, and between two batches every other client gets its turn.
+//!
+//! It is one thread for all flights, so that the bound on a batch holds for the server as a whole. Its
+//! releases take turns, so that a large one does not hold up a small one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::blocked::{Answered, Blocked};
+use super::ctx::Ctx;
+use super::{guarded, log, main_thread};
+
+/// Most bytes of replies in one batch; one reply, however large, always fits.
+const BATCH_BYTES: usize = 1 << 20;
+/// Most clients in one batch.
+const BATCH_CLIENTS: usize = 64;
+/// How long the main thread may leave a batch lying before the answerer stops waiting to be told: the
+/// bound on what a lost message could cost, not a pace.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What waiting clients are told.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A body.
+    Body(Arc<[u8]>),
+    /// An error line.
+    Error(Arc<str>),
+}
+
+impl Answer {
+    fn write(&self, ctx: &Ctx) {
+        match self {
+            Self::Body(bytes) => ctx.reply_bytes(bytes),
+            Self::Error(line) => ctx.reply_error(line),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Body(bytes) => bytes.len(),
+            Self::Error(line) => line.len(),
+        }
+    }
+}
+
+enum Work {
+    Run(Box<dyn FnOnce() + Send>),
+    Release(Release),
+}
+
+struct Release {
+    waiters: VecDeque<Blocked>,
+    answer: Answer,
+}
+
+/// The answerer; dropping it ends its thread, once all it was given is done.
+pub struct Answerer {
+    work: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Answerer {
+    /// Starts its thread.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start() -> std::io::Result<Self> {
+        let (work, inbox) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("cache-answers".into())
+            .stack_size(256 * 1024)
+            .spawn(move || Desk::new(inbox).work())?;
+        Ok(Self { work: Some(work), thread: Some(thread) })
+    }
+
+    /// Answers all of `waiters`, paced, in their order.
+    pub fn release(&self, waiters: Vec<Blocked>, answer: Answer) {
+        if !waiters.is_empty() {
+            self.give(Work::Release(Release { waiters: waiters.into(), answer }));
+        }
+    }
+
+    /// Runs something that is too long for the main thread.
+    pub fn run(&self, task: impl FnOnce() + Send + 'static) {
+        self.give(Work::Run(Box::new(task)));
+    }
+
+    fn give(&self, work: Work) {
+        // The thread outlives this sender, so it is there; were it not, dropping the work answers its
+        // waiters with an error.
+        if let Some(sender) = &self.work {
+            let _ = sender.send(work);
+        }
+    }
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        self.work = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::warning("internal error: the answering thread panicked");
+        }
+    }
+}
+
+/// The thread's side.
+struct Desk {
+    inbox: Receiver<Work>,
+    releases: VecDeque<Release>,
+    taken: Receiver<()>,
+    tell_taken: Sender<()>,
+    /// Whether a batch is with the main thread.
+    outstanding: bool,
+}
+
+impl Desk {
+    fn new(inbox: Receiver<Work>) -> Self {
+        let (tell_taken, taken) = mpsc::channel();
+        Self { inbox, releases: VecDeque::new(), taken, tell_taken, outstanding: false }
+    }
+
+    fn work(mut self) {
+        while self.next_work() {
+            if let Some(release) = self.releases.pop_front() {
+                self.release_some(release);
+            }
+        }
+    }
+
+    /// Takes in what has come; waits for it only if there is nothing else to do. False at the end.
+    fn next_work(&mut self) -> bool {
+        if self.releases.is_empty() {
+            match self.inbox.recv() {
+                Ok(work) => self.accept(work),
+                Err(_) => return false,
+            }
+        }
+        while let Ok(work) = self.inbox.try_recv() {
+            self.accept(work);
+        }
+        true
+    }
+
+    fn accept(&mut self, work: Work) {
+        match work {
+            Work::Run(task) => {
+                guarded(task);
+            }
+            Work::Release(release) => self.releases.push_back(release),
+        }
+    }
+
+    /// Writes one batch of a release while the main thread still has the one before, then hands it over.
+    fn release_some(&mut self, mut release: Release) {
+        let fit = BATCH_BYTES / release.answer.len().max(1);
+        let count = fit.clamp(1, BATCH_CLIENTS).min(release.waiters.len());
+        let batch: Vec<Answered> = release
+            .waiters
+            .drain(..count)
+            .map(|waiter| waiter.answer(|ctx| release.answer.write(ctx)))
+            .collect();
+        if !release.waiters.is_empty() {
+            self.releases.push_back(release);
+        }
+        if self.outstanding {
+            let _ = self.taken.recv_timeout(PATIENCE);
+        }
+        self.outstanding = true;
+        let taken = self.tell_taken.clone();
+        main_thread::post(move |_| {
+            batch.into_iter().for_each(Answered::release);
+            let _ = taken.send(());
+        });
+    }
+}

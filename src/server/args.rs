@@ -1,0 +1,62 @@
+//! A command's arguments, borrowed from the server.
+
+use std::marker::PhantomData;
+
+use super::api::{api, raw};
+
+/// The arguments, the command's own name at 0.
+pub struct Args<'a>(&'a [*mut raw::RedisModuleString]);
+
+/// One argument: bytes, or the name of a key.
+#[derive(Clone, Copy)]
+pub struct Arg<'a>(*mut raw::RedisModuleString, PhantomData<&'a ()>);
+
+impl<'a> Args<'a> {
+    /// Wraps what a command callback was given.
+    ///
+    /// # Safety
+    /// `start` points to `count` strings that outlive the result, as the server gives them to a command.
+    pub(super) unsafe fn from_raw(
+        start: *mut *mut raw::RedisModuleString,
+        count: std::ffi::c_int,
+    ) -> Self {
+        let count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: as the caller promises.
+        Self(unsafe { std::slice::from_raw_parts(start, count) })
+    }
+
+    /// How many there are, the command's name among them.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The argument at `index`, if it was given.
+    pub fn get(&self, index: usize) -> Option<Arg<'a>> {
+        self.0.get(index).map(|&string| Arg(string, PhantomData))
+    }
+}
+
+impl<'a> Arg<'a> {
+    pub(super) const fn raw(self) -> *mut raw::RedisModuleString {
+        self.0
+    }
+
+    /// Its bytes.
+    pub fn bytes(self) -> &'a [u8] {
+        // SAFETY: the string lives as long as `'a` (`Args::from_raw`), and nobody changes an argument.
+        unsafe { string_bytes(self.0) }
+    }
+}
+
+/// The bytes of a string.
+///
+/// # Safety
+/// `string` is live and unchanged for as long as the result is used.
+pub(super) unsafe fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
+    let mut length = 0;
+    // SAFETY: as the caller promises; the server gives a pointer to `length` bytes, never null.
+    unsafe {
+        let start = api!(RedisModule_StringPtrLen(string, &raw mut length));
+        std::slice::from_raw_parts(start.cast(), length)
+    }
+}

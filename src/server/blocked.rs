@@ -1,0 +1,148 @@
+//! A blocked client: one reply that is owed.
+//!
+//! Life cycle. [`Blocked::new`], in the command's callback, blocks the client and makes the context
+//! that its reply will be written to. Then the handle waits in the flight table. Whoever takes it out
+//! owns the reply, and ends it in one of two steps:
+//!
+//! - [`Blocked::answer`], on any thread, writes the reply into the context's own buffer, and gives an
+//!   [`Answered`], whose [`release`](Answered::release), on the main thread, lets the client have it;
+//! - [`Blocked::abandon`], on the main thread, for a client that needs no reply any more.
+//!
+//! Dropping either does what remains to be done, so that no path forgets a client: the crate's own
+//! `BlockedClient` unblocks on drop *without* a reply, and its client hangs.
+//!
+//! Clients also end a wait from their side: by `CLIENT UNBLOCK … TIMEOUT` (answered null here, as a
+//! passed timeout is), by `… ERROR` (answered by Redis itself) or by closing the connection. The server
+//! then forgets the client, but still expects the one unblocking of its handle.
+
+use std::ptr;
+
+use super::api::{OK, api, raw};
+use super::ctx::Ctx;
+use super::guarded;
+use crate::cache::flights::WaiterId;
+
+/// Where handles wait.
+pub trait WaitingRoom {
+    /// Takes a handle out, because its client needs it no more; `None` if somebody else has it.
+    fn leave(ctx: &Ctx, waiter: WaiterId) -> Option<Blocked>;
+}
+
+/// A client that waits for its reply; see the module's essay.
+pub struct Blocked {
+    handle: *mut raw::RedisModuleBlockedClient,
+    /// The context that takes the reply; null once it is freed.
+    reply: *mut raw::RedisModuleCtx,
+}
+
+/// A client whose reply is written and not yet released.
+pub struct Answered {
+    handle: *mut raw::RedisModuleBlockedClient,
+}
+
+// SAFETY: the handle and its context belong to the one owner of the value. Writing a reply touches only
+// the buffers of the context's own pseudo-client, which nobody else uses before the release.
+unsafe impl Send for Blocked {}
+// SAFETY: as above; what remains is one call that any thread may make.
+unsafe impl Send for Answered {}
+
+impl Blocked {
+    /// Blocks the client of the running command, which must not answer it then.
+    pub fn new<R: WaitingRoom>(ctx: &Ctx) -> Self {
+        // SAFETY: this is the client's own command, and the caller has seen that it may block. No
+        // timeout of the server's is set. The reply's context is made here, not in the thread that will
+        // write to it, because making it looks at the client, which may be gone by then.
+        unsafe {
+            let handle =
+                api!(RedisModule_BlockClient(ctx.raw(), None, Some(timed_out::<R>), None, 0));
+            api!(RedisModule_SetDisconnectCallback(handle, Some(disconnected::<R>)));
+            Self { handle, reply: api!(RedisModule_GetThreadSafeContext(handle)) }
+        }
+    }
+
+    /// Its name in the flight table: the handle's address, which no other handle can have before this
+    /// one is unblocked, and so not while it is in the table.
+    pub fn id(&self) -> WaiterId {
+        WaiterId::from_number(self.handle as usize as u64)
+    }
+
+    /// Writes the reply.
+    pub fn answer(mut self, write: impl FnOnce(&Ctx)) -> Answered {
+        self.write(write)
+    }
+
+    /// Lets go of a client that needs no reply.
+    pub fn abandon(mut self) {
+        self.free_context();
+        drop(Answered { handle: self.handle });
+    }
+
+    fn write(&mut self, write: impl FnOnce(&Ctx)) -> Answered {
+        // SAFETY: the context lives until `free_context` below, and is ours alone (`Send`).
+        let ctx = unsafe { Ctx::from_raw(self.reply) };
+        guarded(|| write(&ctx));
+        self.free_context();
+        Answered { handle: self.handle }
+    }
+
+    fn free_context(&mut self) {
+        let reply = std::mem::replace(&mut self.reply, ptr::null_mut());
+        // SAFETY: made in `new`, replaced by null, so freed once. What was written stays in the handle.
+        unsafe { api!(RedisModule_FreeThreadSafeContext(reply)) };
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        if !self.reply.is_null() {
+            drop(self.write(|ctx| ctx.reply_error("FETCHFAILED the flight was lost")));
+        }
+    }
+}
+
+impl Answered {
+    /// Lets the client have its reply. On the main thread: see the essay of `main_thread`.
+    pub fn release(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        // SAFETY: a handle is unblocked once: it came from a `Blocked`, which is gone.
+        unsafe { api!(RedisModule_UnblockClient(self.handle, ptr::null_mut())) };
+    }
+}
+
+/// `CLIENT UNBLOCK id TIMEOUT`: the reply is written here, into the client itself.
+unsafe extern "C" fn timed_out<R: WaitingRoom>(
+    ctx: *mut raw::RedisModuleCtx,
+    _: *mut *mut raw::RedisModuleString,
+    _: std::ffi::c_int,
+) -> std::ffi::c_int {
+    // SAFETY: the server gives a live context, and its blocked client's handle with it.
+    let (ctx, handle) =
+        unsafe { (Ctx::from_raw(ctx), api!(RedisModule_GetBlockedClientHandle(ctx))) };
+    guarded(|| {
+        ctx.reply_null();
+        leave::<R>(&ctx, handle);
+    });
+    OK
+}
+
+/// The connection was closed, or `CLIENT UNBLOCK id ERROR` has answered.
+unsafe extern "C" fn disconnected<R: WaitingRoom>(
+    ctx: *mut raw::RedisModuleCtx,
+    handle: *mut raw::RedisModuleBlockedClient,
+) {
+    // SAFETY: the server gives a live context.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    guarded(|| leave::<R>(&ctx, handle));
+}
+
+fn leave<R: WaitingRoom>(ctx: &Ctx, handle: *mut raw::RedisModuleBlockedClient) {
+    let waiter = WaiterId::from_number(handle as usize as u64);
+    if let Some(blocked) = R::leave(ctx, waiter) {
+        blocked.abandon();
+    }
+}

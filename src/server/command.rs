@@ -1,0 +1,222 @@
+//! Commands: what each one says of itself, and how the server comes to call it.
+//!
+//! A command is a type. Its [`Spec`] stands beside its handler, and from it are made the registration,
+//! the key specification (cluster, ACL, `COMMAND GETKEYS`) and `COMMAND DOCS`.
+
+use std::ffi::{CStr, c_int};
+use std::ptr;
+
+use super::api::{ERR, OK, api, raw};
+use super::args::Args;
+use super::ctx::Ctx;
+use super::guarded;
+use crate::cache::error::CacheError;
+
+/// One command.
+pub trait Command {
+    /// What it says of itself.
+    const SPEC: Spec;
+
+    /// Runs it. It has answered its client, or blocked it, when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The error is the answer.
+    fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError>;
+}
+
+/// A command's metadata.
+pub struct Spec {
+    /// Its name, in lower case.
+    pub name: &'static CStr,
+    /// Flags as `RedisModule_CreateCommand` takes them.
+    pub flags: &'static CStr,
+    /// How many arguments it has, its name among them; negative for "at least".
+    pub arity: c_int,
+    /// What it does to the key at argument 1.
+    pub key: KeyUse,
+    /// One line for `COMMAND DOCS`.
+    pub summary: &'static CStr,
+    /// The same, of its cost.
+    pub complexity: &'static CStr,
+    /// The module's version it came with.
+    pub since: &'static CStr,
+    /// Its arguments.
+    pub args: &'static [Argument],
+}
+
+/// What a command does to its key, in the terms of key specifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// Reads it.
+    Read,
+    /// Reads it, or fills it.
+    ReadOrFill,
+}
+
+/// An argument, for `COMMAND DOCS`.
+pub struct Argument {
+    /// Its name.
+    pub name: &'static CStr,
+    /// What it is.
+    pub kind: ArgumentKind,
+    /// Whether it may be left out.
+    pub optional: bool,
+}
+
+/// What an argument is.
+pub enum ArgumentKind {
+    /// The key.
+    Key,
+    /// A number with decimals.
+    Double,
+    /// Several that come together.
+    Block(&'static [Argument]),
+}
+
+/// A command ready to be registered.
+pub struct Registration {
+    spec: Spec,
+    handler: raw::RedisModuleCmdFunc,
+}
+
+/// Makes a command ready to be registered.
+pub const fn registration<C: Command>() -> Registration {
+    Registration { spec: C::SPEC, handler: Some(handle::<C>) }
+}
+
+unsafe extern "C" fn handle<C: Command>(
+    ctx: *mut raw::RedisModuleCtx,
+    start: *mut *mut raw::RedisModuleString,
+    count: c_int,
+) -> c_int {
+    // SAFETY: the server gives a live context and the arguments, for the time of the call.
+    let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(start, count)) };
+    match guarded(|| C::run(&ctx, &args)) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => ctx.reply_error(&error.to_string()),
+        None => ctx.reply_error("ERR internal error"),
+    }
+    OK
+}
+
+impl Registration {
+    /// Registers it.
+    ///
+    /// # Errors
+    /// Says what the server did not take.
+    pub fn register(&self, ctx: &Ctx) -> Result<(), String> {
+        let Spec { name, flags, .. } = self.spec;
+        let failed = |what| Err(format!("{what} of command '{}' failed", name.to_string_lossy()));
+        // SAFETY: called during the load; the handler is of the type the API asks for; all text is
+        // copied by the server.
+        unsafe {
+            let created = api!(RedisModule_CreateCommand(
+                ctx.raw(),
+                name.as_ptr(),
+                self.handler,
+                flags.as_ptr(),
+                1,
+                1,
+                1
+            ));
+            if created == ERR {
+                return failed("registration");
+            }
+            let command = api!(RedisModule_GetCommand(ctx.raw(), name.as_ptr()));
+            if command.is_null() || self.describe(command) == ERR {
+                return failed("description");
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `command` is the one just created.
+    unsafe fn describe(&self, command: *mut raw::RedisModuleCommand) -> c_int {
+        let spec = &self.spec;
+        // The lists end with an element that is all zeros.
+        // SAFETY: all zeros is a valid value of these plain structures, and the API's end mark.
+        let mut keys: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+        keys[0].flags = spec.key.flags();
+        keys[0].begin_search_type =
+            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+        keys[0].bs.index.pos = 1;
+        keys[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+        keys[0].fk.range.keystep = 1;
+        let mut lists = ArgumentLists::default();
+        let args = lists.add(spec.args);
+        let info = raw::RedisModuleCommandInfo {
+            version: &raw const INFO_VERSION,
+            summary: spec.summary.as_ptr(),
+            complexity: spec.complexity.as_ptr(),
+            since: spec.since.as_ptr(),
+            history: ptr::null_mut(),
+            tips: ptr::null(),
+            arity: spec.arity,
+            key_specs: keys.as_mut_ptr(),
+            args,
+        };
+        // SAFETY: the command exists; `info` and all it points to live through the call, which copies.
+        unsafe { api!(RedisModule_SetCommandInfo(command, &raw const info)) }
+    }
+}
+
+/// The layout of the structures above, by which a server of another version knows them.
+static INFO_VERSION: raw::RedisModuleCommandInfoVersion = raw::RedisModuleCommandInfoVersion {
+    version: 1,
+    sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+    sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+    sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+};
+
+impl KeyUse {
+    const fn flags(self) -> u64 {
+        (match self {
+            Self::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+            Self::ReadOrFill => {
+                raw::REDISMODULE_CMD_KEY_RW
+                    | raw::REDISMODULE_CMD_KEY_ACCESS
+                    | raw::REDISMODULE_CMD_KEY_UPDATE
+            }
+        }) as u64
+    }
+}
+
+/// Holds the lists of arguments, nested ones among them, while the server copies them.
+#[derive(Default)]
+struct ArgumentLists(Vec<Box<[raw::RedisModuleCommandArg]>>);
+
+impl ArgumentLists {
+    fn add(&mut self, args: &[Argument]) -> *mut raw::RedisModuleCommandArg {
+        // SAFETY: all zeros is a valid value of this plain structure, and the list's end mark.
+        let end: raw::RedisModuleCommandArg = unsafe { std::mem::zeroed() };
+        let mut list: Vec<_> = args.iter().map(|arg| self.convert(arg)).collect();
+        list.push(end);
+        let mut list = list.into_boxed_slice();
+        let start = list.as_mut_ptr();
+        self.0.push(list);
+        start
+    }
+
+    fn convert(&mut self, arg: &Argument) -> raw::RedisModuleCommandArg {
+        // SAFETY: all zeros is a valid value of this plain structure.
+        let mut converted: raw::RedisModuleCommandArg = unsafe { std::mem::zeroed() };
+        converted.name = arg.name.as_ptr();
+        converted.key_spec_index = -1;
+        if arg.optional {
+            converted.flags = raw::REDISMODULE_CMD_ARG_OPTIONAL.cast_signed();
+        }
+        converted.type_ = match arg.kind {
+            ArgumentKind::Key => {
+                converted.key_spec_index = 0;
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY
+            }
+            ArgumentKind::Double => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_DOUBLE,
+            ArgumentKind::Block(args) => {
+                converted.subargs = self.add(args);
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK
+            }
+        };
+        converted
+    }
+}

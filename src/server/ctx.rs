@@ -1,0 +1,89 @@
+//! A module context: replies, the selected database, and what state the server is in.
+
+use super::api::{OK, api, raw};
+
+/// A context that is valid for as long as the callback that was given it, or, for a blocked client's
+/// own, until that is freed.
+pub struct Ctx {
+    raw: *mut raw::RedisModuleCtx,
+}
+
+impl Ctx {
+    /// Wraps a context.
+    ///
+    /// # Safety
+    /// `raw` is a live context of this module, and stays so for as long as the result is used.
+    pub(super) const unsafe fn from_raw(raw: *mut raw::RedisModuleCtx) -> Self {
+        Self { raw }
+    }
+
+    pub(super) const fn raw(&self) -> *mut raw::RedisModuleCtx {
+        self.raw
+    }
+
+    /// The selected database.
+    pub fn db(&self) -> i32 {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_GetSelectedDb(self.raw)) }
+    }
+
+    /// Selects a database; whether there is one of that number.
+    pub fn select(&self, db: i32) -> bool {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_SelectDb(self.raw, db)) == OK }
+    }
+
+    fn has_flag(&self, flags: u32) -> bool {
+        // SAFETY: the context is live (`from_raw`).
+        let set = unsafe { api!(RedisModule_GetContextFlags(self.raw)) };
+        set.cast_unsigned() & flags != 0
+    }
+
+    /// Whether the calling client may be blocked: not inside MULTI, Lua, or where blocking is denied.
+    pub fn may_block(&self) -> bool {
+        !self.has_flag(
+            raw::REDISMODULE_CTX_FLAGS_MULTI
+                | raw::REDISMODULE_CTX_FLAGS_LUA
+                | raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING,
+        )
+    }
+
+    /// Whether the server is a master.
+    pub fn is_master(&self) -> bool {
+        self.has_flag(raw::REDISMODULE_CTX_FLAGS_MASTER)
+    }
+
+    /// Whether the server is loading a data set.
+    pub fn is_loading(&self) -> bool {
+        self.has_flag(raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING)
+    }
+
+    /// Whether writes are paused, by `CLIENT PAUSE` or a failover: propagating one would abort the
+    /// server.
+    #[allow(clippy::unused_self)] // a context is proof of being on the main thread
+    pub fn writes_are_paused(&self) -> bool {
+        // SAFETY: takes no arguments, and is called on the main thread.
+        unsafe { api!(RedisModule_AvoidReplicaTraffic()) != 0 }
+    }
+
+    /// Answers a bulk string.
+    pub fn reply_bytes(&self, bytes: &[u8]) {
+        // SAFETY: the context is live (`from_raw`); the bytes are copied before the call returns.
+        unsafe {
+            api!(RedisModule_ReplyWithStringBuffer(self.raw, bytes.as_ptr().cast(), bytes.len()));
+        }
+    }
+
+    /// Answers null.
+    pub fn reply_null(&self) {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_ReplyWithNull(self.raw)) };
+    }
+
+    /// Answers an error; its first word is its code.
+    pub fn reply_error(&self, line: &str) {
+        let line = super::log::c_string(line);
+        // SAFETY: the context is live (`from_raw`); the text is copied before the call returns.
+        unsafe { api!(RedisModule_ReplyWithError(self.raw, line.as_ptr())) };
+    }
+}

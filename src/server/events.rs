@@ -1,0 +1,95 @@
+//! What happens to the server as a whole and concerns flights: flushes, swaps, demotions, loads.
+
+use std::ffi::{c_int, c_void};
+
+use super::api::{OK, api, raw};
+use super::ctx::Ctx;
+use super::guarded;
+
+/// Told of each event, on the main thread.
+pub trait OnEvent {
+    /// A database, or all of them, is about to be emptied.
+    fn flushed(db: Option<i32>);
+    /// Two databases have changed places.
+    fn swapped(one: i32, other: i32);
+    /// The server is a replica now.
+    fn demoted();
+    /// A data set begins to be loaded.
+    fn loading();
+}
+
+/// Subscribes to all of them.
+///
+/// # Errors
+/// Names the event that the server does not offer.
+pub fn subscribe<E: OnEvent>(ctx: &Ctx) -> Result<(), String> {
+    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 4] = [
+        (raw::REDISMODULE_EVENT_FLUSHDB, Some(flush::<E>), "flush"),
+        (raw::REDISMODULE_EVENT_SWAPDB, Some(swap::<E>), "swap"),
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(role::<E>), "role"),
+        (raw::REDISMODULE_EVENT_LOADING, Some(load::<E>), "loading"),
+    ];
+    for (id, callback, name) in wanted {
+        let event = raw::RedisModuleEvent { id, dataver: 1 };
+        // SAFETY: called during the load; the callbacks are of the type the API asks for.
+        let status: c_int =
+            unsafe { api!(RedisModule_SubscribeToServerEvent(ctx.raw(), event, callback)) };
+        if status != OK {
+            return Err(format!("the server has no {name} event"));
+        }
+    }
+    Ok(())
+}
+
+type Event = raw::RedisModuleEvent;
+
+unsafe extern "C" fn flush<E: OnEvent>(
+    _: *mut raw::RedisModuleCtx,
+    _: Event,
+    step: u64,
+    data: *mut c_void,
+) {
+    if step == raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
+        // SAFETY: this event comes with this structure, for the time of the callback.
+        let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum };
+        guarded(|| E::flushed((db >= 0).then_some(db)));
+    }
+}
+
+unsafe extern "C" fn swap<E: OnEvent>(
+    _: *mut raw::RedisModuleCtx,
+    _: Event,
+    _: u64,
+    data: *mut c_void,
+) {
+    // SAFETY: this event comes with this structure, for the time of the callback.
+    let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfo>() };
+    guarded(|| E::swapped(info.dbnum_first, info.dbnum_second));
+}
+
+unsafe extern "C" fn role<E: OnEvent>(
+    _: *mut raw::RedisModuleCtx,
+    _: Event,
+    role: u64,
+    _: *mut c_void,
+) {
+    if role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_REPLICA {
+        guarded(E::demoted);
+    }
+}
+
+unsafe extern "C" fn load<E: OnEvent>(
+    _: *mut raw::RedisModuleCtx,
+    _: Event,
+    step: u64,
+    _: *mut c_void,
+) {
+    let starts = [
+        raw::REDISMODULE_SUBEVENT_LOADING_RDB_START,
+        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START,
+        raw::REDISMODULE_SUBEVENT_LOADING_REPL_START,
+    ];
+    if starts.contains(&step) {
+        guarded(E::loading);
+    }
+}

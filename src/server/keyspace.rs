@@ -1,0 +1,181 @@
+//! Keys: reading an entry, storing one, and the lock key.
+
+use std::ffi::{c_int, c_longlong};
+use std::ptr::NonNull;
+
+use super::api::{api, raw};
+use super::args::Arg;
+use super::ctx::Ctx;
+use super::value::{SharedValue, Value};
+use crate::cache::flights::LockMark;
+use crate::cache::seconds::Millis;
+
+/// A key opened for reading. Reading is all it does: closing a key opened for writing would signal
+/// WATCH and tracking even if nothing changed.
+pub struct ReadKey {
+    key: NonNull<raw::RedisModuleKey>,
+}
+
+impl ReadKey {
+    /// Opens a key; `None` if there is none. Counts as a hit or miss of the keyspace and touches LRU
+    /// and LFU, as `GET` does.
+    pub fn open(ctx: &Ctx, name: Arg<'_>) -> Option<Self> {
+        // SAFETY: both live through the call: an argument outlives its command.
+        let key = unsafe {
+            api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode(raw::REDISMODULE_READ)))
+        };
+        NonNull::new(key.cast()).map(|key| Self { key })
+    }
+
+    /// The string it holds; `None` if it is of another type.
+    pub fn string(&self) -> Option<&[u8]> {
+        let mut length = 0;
+        // SAFETY: the key is open; no command runs between here and its closing, so that the bytes
+        // stay where they are for as long as `self` is borrowed.
+        unsafe {
+            if api!(RedisModule_KeyType(self.key.as_ptr())) != STRING {
+                return None;
+            }
+            let start = api!(RedisModule_StringDMA(
+                self.key.as_ptr(),
+                &raw mut length,
+                mode(raw::REDISMODULE_READ)
+            ));
+            Some(std::slice::from_raw_parts(start.cast(), length))
+        }
+    }
+}
+
+impl Drop for ReadKey {
+    fn drop(&mut self) {
+        // SAFETY: opened in `open`, closed here alone.
+        unsafe { api!(RedisModule_CloseKey(self.key.as_ptr())) };
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)] // small numbers, which bindgen takes for enum values
+const STRING: c_int = raw::REDISMODULE_KEYTYPE_STRING as c_int;
+#[allow(clippy::cast_possible_truncation)] // likewise
+const ERROR_REPLY: c_int = raw::REDISMODULE_REPLY_ERROR as c_int;
+
+const fn mode(flags: u32) -> c_int {
+    flags.cast_signed()
+}
+
+/// Why Redis did not take an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `maxmemory` is reached and nothing could be evicted.
+    OutOfMemory,
+    /// A disk error, too few replicas, a slot that is elsewhere.
+    Other,
+}
+
+/// Stores an entry under `name` in the selected database, to expire at `ends`.
+///
+/// By `SET`, which brings along all that a write owes: the refusals (memory, disk, replicas, slot),
+/// replication and AOF, WATCH, tracking, the keyspace event. The value is not copied.
+///
+/// # Errors
+/// Redis's refusal, and the value back; nothing is stored then.
+pub fn store(
+    ctx: &Ctx,
+    name: &[u8],
+    value: Value,
+    ends: Option<Millis>,
+) -> Result<SharedValue, (Refusal, Value)> {
+    match set(ctx, name, &value, ends) {
+        Ok(()) => Ok(SharedValue::new(value)),
+        Err(refusal) => Err((refusal, value)),
+    }
+}
+
+fn set(ctx: &Ctx, name: &[u8], value: &Value, ends: Option<Millis>) -> Result<(), Refusal> {
+    let name = Value::new(name);
+    // `!` replicates, `S` asks for the refusals of disk and replicas, `M` for that of memory. Called on
+    // the main thread, `M` goes by the state after the last command's eviction, so that a full server
+    // that evicts goes on storing.
+    // SAFETY: the arguments are as the format names them and outlive the call; this is the main thread,
+    // where the reference that the keyspace takes of `value` may be counted.
+    let reply = unsafe {
+        let set = c"SET".as_ptr();
+        match ends {
+            None => {
+                api!(RedisModule_Call(ctx.raw(), set, c"!SMss".as_ptr(), name.raw(), value.raw()))
+            }
+            Some(ends) => api!(RedisModule_Call(
+                ctx.raw(),
+                set,
+                c"!SMsscl".as_ptr(),
+                name.raw(),
+                value.raw(),
+                c"PXAT".as_ptr(),
+                c_longlong::try_from(ends).unwrap_or(c_longlong::MAX)
+            )),
+        }
+    };
+    if reply.is_null() {
+        // Read before anything else can change it: the API reports by errno what it refuses.
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        return Err(if errno == Some(ENOSPC) { Refusal::OutOfMemory } else { Refusal::Other });
+    }
+    // SAFETY: a reply that is not null is ours to look at and to free once.
+    unsafe {
+        let kind = api!(RedisModule_CallReplyType(reply));
+        api!(RedisModule_FreeCallReply(reply));
+        if kind == ERROR_REPLY { Err(Refusal::Other) } else { Ok(()) }
+    }
+}
+
+/// What `RedisModule_Call` documents for a deny-oom command over the memory limit.
+const ENOSPC: i32 = 28;
+
+/// Puts a lock key into the selected database, without replicating it; one that is there, left over
+/// from another life, is taken over.
+pub fn mark(ctx: &Ctx, lock: &LockMark, lives: Millis) {
+    with_write_key(ctx, &lock.key, |key| {
+        let token = Value::new(lock.token.as_bytes());
+        // SAFETY: the key is open for writing; it takes its own reference of the string, on the main
+        // thread.
+        unsafe {
+            api!(RedisModule_StringSet(key, token.raw()));
+            api!(RedisModule_SetExpire(key, i64::try_from(lives).unwrap_or(i64::MAX)));
+        }
+    });
+}
+
+/// Removes a lock key from the selected database, if it still is that of this flight.
+pub fn unmark(ctx: &Ctx, lock: &LockMark) {
+    with_write_key(ctx, &lock.key, |key| {
+        let mut length = 0;
+        // SAFETY: the key is open; its type is checked before its bytes are looked at, and nothing
+        // comes between that look and the deletion.
+        unsafe {
+            if api!(RedisModule_KeyType(key)) == STRING {
+                let start =
+                    api!(RedisModule_StringDMA(key, &raw mut length, mode(raw::REDISMODULE_READ)));
+                let token: &[u8] = std::slice::from_raw_parts(start.cast(), length);
+                if token == lock.token.as_bytes() {
+                    api!(RedisModule_DeleteKey(key));
+                }
+            }
+        }
+    });
+}
+
+fn with_write_key(ctx: &Ctx, name: &[u8], act: impl FnOnce(*mut raw::RedisModuleKey)) {
+    let name = Value::new(name);
+    // SAFETY: context and name live through the call; the key is closed before the name is dropped.
+    unsafe {
+        let key: *mut raw::RedisModuleKey = api!(RedisModule_OpenKey(
+            ctx.raw(),
+            name.raw(),
+            mode(raw::REDISMODULE_READ | raw::REDISMODULE_WRITE)
+        ))
+        .cast();
+        if !key.is_null() {
+            act(key);
+            api!(RedisModule_CloseKey(key));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Every setting, by Redis's own means: `CONFIG`, `redis.conf`,
+//! `MODULE LOADEX`.
+
+use std::fs;
+
+use crate::scene::{BODY, Scene};
+use crate::support::client::bytes_of;
+use crate::support::{Client, Reply, Server, module};
+
+/// A setting: its name, its default, another value, that value as it reads
+/// back, and values that must be refused.
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
+
+const HEADERS: &str =
+    "content-* etag last-modified cache-control expires date age vary link location";
+
+const SETTINGS: [Row; 8] = [
+    ("default-expiry", "3600", "0.5", "0.5", &["0", "-2", "soon", "", "1e300"]),
+    ("default-timeout", "10", "2.5", "2.5", &["-1", "soon", ""]),
+    ("max-timeout", "300", "60", "60", &["0", "-1", "soon", ""]),
+    ("fetch-timeout", "30", "7", "7", &["0", "-1", "soon", ""]),
+    ("max-queued-downloads", "10000", "0", "0", &["-1", "many"]),
+    ("max-body-size", "67108864", "1mb", "1048576", &["0", "-1", "large"]),
+    ("max-redirects", "5", "0", "0", &["-1", "few"]),
+    ("store-headers", HEADERS, "X-Mine etag", "x-mine etag", &["a:b", "et\"ag"]),
+];
+
+fn get(client: &mut Client, name: &str) -> String {
+    let mut found = client.array(&["CONFIG", "GET", &format!("cache.{name}")]);
+    assert_eq!(found.len(), 2, "there is no cache.{name}");
+    String::from_utf8(bytes_of(found.remove(1))).unwrap()
+}
+
+#[test]
+fn every_setting_has_its_default_and_can_be_changed() {
+    let mut client = Server::builder().start().client();
+    for (name, default, new, reads, _) in SETTINGS {
+        assert_eq!(get(&mut client, name), default, "{name}");
+        client.ok(&["CONFIG", "SET", &format!("cache.{name}"), new]);
+        assert_eq!(get(&mut client, name), reads, "{name}");
+        client.ok(&["CONFIG", "SET", &format!("cache.{name}"), default]);
+        assert_eq!(get(&mut client, name), default, "{name}");
+    }
+}
+
+#[test]
+fn a_bad_value_is_refused_with_a_reason_and_changes_nothing() {
+    let mut client = Server::builder().start().client();
+    for (name, default, _, _, refused) in SETTINGS {
+        for value in refused {
+            let error = client.error(&["CONFIG", "SET", &format!("cache.{name}"), value]);
+            let reason = error.rsplit(" - ").next().unwrap_or("");
+            assert!(error.contains(&format!("cache.{name}")), "{name} {value:?}: {error}");
+            assert!(reason.len() > 5 && reason != error, "{name} {value:?}: {error}");
+            assert_eq!(get(&mut client, name), default, "{name}");
+        }
+    }
+}
+
+#[test]
+fn there_are_no_settings_but_those_tested_here() {
+    let mut client = Server::builder().start().client();
+    let found = client.array(&["CONFIG", "GET", "cache.*"]);
+    // Two more, which cannot simply be set: max-downloads, allowed-networks.
+    assert_eq!(found.len() / 2, SETTINGS.len() + 2, "{found:?}");
+}
+
+#[test]
+fn the_number_of_downloads_is_set_at_load_and_then_fixed() {
+    let server = Server::builder().config("cache.max-downloads", "7").start();
+    let mut client = server.client();
+    assert_eq!(get(&mut client, "max-downloads"), "7");
+    let error = client.error(&["CONFIG", "SET", "cache.max-downloads", "8"]);
+    assert!(error.contains("immutable"), "{error}");
+    let server = Server::start();
+    assert_eq!(get(&mut server.client(), "max-downloads"), "256");
+}
+
+#[test]
+fn a_setting_takes_effect_at_once() {
+    let mut scene = Scene::new();
+    let url = scene.serve("/a", Reply::ok(BODY));
+    scene.client.ok(&["CONFIG", "SET", "cache.max-body-size", "10"]);
+    assert!(scene.client.error(&["CACHE.GET", &url]).starts_with("TOOLARGE"));
+    scene.client.ok(&["CONFIG", "SET", "cache.max-body-size", "1mb"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
+}
+
+#[test]
+fn the_module_can_be_loaded_with_settings() {
+    let server = Server::builder().without_module().start();
+    let library = module::path_text();
+    let mut client = server.client();
+    client.ok(&[
+        "MODULE",
+        "LOADEX",
+        &library,
+        "CONFIG",
+        "cache.default-expiry",
+        "5",
+        "CONFIG",
+        "cache.max-downloads",
+        "3",
+    ]);
+    assert_eq!(get(&mut client, "default-expiry"), "5");
+    assert_eq!(get(&mut client, "max-downloads"), "3");
+}
+
+#[test]
+fn a_configuration_file_can_load_and_set_up_the_module() {
+    let dir = crate::support::tmp::TempDir::new();
+    let file = dir.path().join("cache.conf");
+    let lines = [
+        format!("loadmodule {}", module::path_text()),
+        "cache.default-timeout 0.5".to_owned(),
+        "cache.allowed-networks 127.0.0.0/8 ::1/128".to_owned(),
+        "cache.max-body-size 2mb".to_owned(),
+    ];
+    fs::write(&file, lines.join("\n")).unwrap();
+    let server =
+        Server::builder().without_module().config("include", file.to_str().unwrap()).start();
+    let mut client = server.client();
+    assert_eq!(get(&mut client, "default-timeout"), "0.5");
+    assert_eq!(get(&mut client, "allowed-networks"), "127.0.0.0/8 ::1/128");
+    assert_eq!(get(&mut client, "max-body-size"), "2097152");
+}

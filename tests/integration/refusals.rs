@@ -1,0 +1,71 @@
+//! A server that takes no writes still answers: from the cache, and unstored
+//! from the origin.
+
+use crate::scene::{BODY, Scene};
+use crate::support::Reply;
+
+#[test]
+fn a_full_server_answers_hits_and_misses_and_stores_nothing() {
+    let mut scene = Scene::new();
+    let [hit, miss] = ["/hit", "/miss"].map(|path| scene.serve(path, Reply::ok(BODY)));
+    scene.client.text(&["CACHE.GET", &hit]);
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(scene.client.error(&["SET", "key", "value"]).starts_with("OOM "));
+    assert_eq!(scene.client.text(&["CACHE.GET", &hit]), BODY);
+    for asked in 1..=2 {
+        assert_eq!(scene.client.text(&["CACHE.GET", &miss]), BODY);
+        assert_eq!(scene.origin.hits("/miss"), asked);
+        assert_eq!(scene.server.gauge("cache_not_stored_oom"), asked);
+    }
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &miss]), BODY);
+    assert!(scene.exists(&miss));
+}
+
+#[test]
+fn a_server_that_evicts_stores_all_the_same() {
+    let mut scene = Scene::new();
+    let body = "x".repeat(1 << 20);
+    scene.origin.otherwise(move |_| Reply::ok(&body));
+    let limit = scene.server.gauge("used_memory") + (8 << 20);
+    scene.client.ok(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+    for n in 0..30 {
+        let url = scene.origin.url(&format!("/{n}"));
+        assert_eq!(scene.client.bytes(&["CACHE.GET", &url]).len(), 1 << 20);
+    }
+    assert!(scene.server.gauge("evicted_keys") >= 20);
+    assert!(scene.client.int(&["DBSIZE"]) >= 1, "nothing at all was stored");
+    assert_eq!(scene.server.gauge("cache_not_stored_oom"), 0);
+}
+
+#[test]
+fn a_lock_key_that_is_evicted_changes_nothing() {
+    let mut scene = Scene::new();
+    let mut flight = scene.take_off("/a");
+    scene.client.ok(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    let full = scene.client.error(&["SET", "key", "value"]); // evicts what there is, and fails
+    assert!(full.starts_with("OOM "), "{full}");
+    assert!(!scene.exists(&crate::scene::lock_key(&flight.url)));
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    let mut joiner = scene.waiters(&flight.url, 1).remove(0);
+    flight.land();
+    assert_eq!(joiner.reply_bytes(), BODY.as_bytes());
+    assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
+    assert_eq!(scene.origin.hits("/a"), 1);
+}
+
+#[test]
+fn a_write_refused_for_another_reason_is_counted_apart() {
+    let mut scene = Scene::new();
+    let mut flight = scene.take_off("/a");
+    scene.client.ok(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    flight.land();
+    scene.until_all_landed();
+    assert!(!scene.exists(&flight.url));
+    assert_eq!(scene.server.gauge("cache_not_stored_refused"), 1);
+    scene.client.ok(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
+    assert!(scene.exists(&flight.url));
+}

@@ -1,0 +1,147 @@
+//! A flight is void once the ground it would land on is gone: its waiters
+//! still get the body, and nothing is written.
+
+use crate::scene::{BODY, Flight, Scene, lock_key};
+use crate::support::Server;
+
+/// Lands a flight and asserts that its body was answered and not stored, for
+/// the reason that this gauge counts.
+fn lands_unstored(scene: &Scene, flight: &mut Flight, gauge: &str) {
+    flight.land();
+    scene.until_all_landed();
+    assert_eq!(scene.server.gauge(gauge), 1);
+    assert!(!scene.exists(&flight.url));
+}
+
+#[test]
+fn what_empties_or_swaps_a_database_voids_its_flights() {
+    for command in [
+        &["FLUSHALL"][..],
+        &["FLUSHALL", "SYNC"],
+        &["FLUSHALL", "ASYNC"],
+        &["FLUSHDB"],
+        &["FLUSHDB", "ASYNC"],
+        &["SWAPDB", "0", "1"],
+        &["SWAPDB", "1", "0"],
+    ] {
+        let mut scene = Scene::new();
+        let mut flight = scene.take_off("/a");
+        scene.client.ok(command);
+        lands_unstored(&scene, &mut flight, "cache_not_stored_void");
+        for db in ["0", "1"] {
+            scene.client.ok(&["SELECT", db]);
+            assert_eq!(scene.client.int(&["DBSIZE"]), 0, "{command:?} left something in db {db}");
+        }
+        scene.still_works();
+    }
+}
+
+#[test]
+fn other_databases_are_left_alone() {
+    for command in [&["FLUSHDB"][..], &["SWAPDB", "1", "2"]] {
+        let mut scene = Scene::new();
+        let mut flight = scene.take_off("/a");
+        let mut other = scene.server.client();
+        other.ok(&["SELECT", "5"]);
+        other.ok(command);
+        flight.land();
+        assert_eq!(scene.client.text(&["CACHE.PEEK", &flight.url]), BODY, "{command:?}");
+        assert_eq!(scene.server.gauge("cache_not_stored_void"), 0);
+    }
+}
+
+#[test]
+fn who_asks_after_the_flush_gets_a_flight_of_its_own() {
+    let mut scene = Scene::new();
+    let mut void = scene.take_off("/a");
+    scene.client.ok(&["FLUSHALL"]);
+    let (_, gate) = scene.hold("/a");
+    let mut asks_after = scene.waiters(&void.url, 1).remove(0);
+    scene.origin.until_hits("/a", 2);
+    void.land();
+    assert!(!scene.exists(&void.url));
+    assert!(scene.exists(&lock_key(&void.url)), "the void flight took the other's lock key along");
+    gate.open();
+    assert_eq!(asks_after.reply_bytes(), BODY.as_bytes());
+    assert_eq!(scene.client.text(&["CACHE.PEEK", &void.url]), BODY);
+}
+
+#[test]
+fn a_reload_voids_what_is_in_the_air() {
+    let mut scene = Scene::new();
+    let mut flight = scene.take_off("/a");
+    scene.client.ok(&["DEBUG", "RELOAD"]);
+    flight.land();
+    scene.until_all_landed();
+    assert!(!scene.exists(&flight.url));
+    scene.still_works();
+}
+
+#[test]
+fn a_demotion_voids_what_is_in_the_air() {
+    let mut scene = Scene::new();
+    let flight = scene.take_off("/a");
+    scene.client.ok(&["REPLICAOF", "127.0.0.1", "1"]);
+    flight.gate.open();
+    scene.until_all_landed();
+    scene.server.until_gauge("cache_waiters", 0);
+    assert!(!scene.exists(&flight.url));
+    assert_eq!(scene.server.gauge("cache_not_stored_replica"), 1);
+    scene.client.ok(&["REPLICAOF", "NO", "ONE"]);
+    assert!(!scene.exists(&flight.url));
+    scene.still_works();
+}
+
+#[test]
+fn a_full_sync_from_a_master_voids_what_is_in_the_air() {
+    let master = Server::builder().without_module().config("repl-diskless-sync-delay", "0").start();
+    master.client().ok(&["SET", "key", "the master's"]);
+    let mut scene = Scene::new();
+    let flight = scene.take_off("/a");
+    scene.client.ok(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+    crate::support::until("the sync", || {
+        scene.server.info("master_link_status").as_deref() == Some("up")
+    });
+    flight.gate.open();
+    scene.until_all_landed();
+    assert!(!scene.exists(&flight.url));
+    assert_eq!(scene.client.text(&["GET", "key"]), "the master's");
+    assert_eq!(scene.client.int(&["DBSIZE"]), 1);
+}
+
+#[test]
+fn a_server_paused_for_writes_answers_and_does_not_store() {
+    let mut scene =
+        Scene::with(|server| server.config("appendonly", "yes").config("appendfsync", "always"));
+    let mut flight = scene.take_off("/a");
+    scene.client.ok(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+    lands_unstored(&scene, &mut flight, "cache_not_stored_paused");
+    assert!(scene.exists(&lock_key(&flight.url)), "the keyspace was touched while paused");
+    scene.client.ok(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
+    assert!(scene.exists(&flight.url));
+    assert!(!scene.exists(&lock_key(&flight.url)));
+    assert!(scene.server.is_alive());
+}
+
+#[test]
+fn a_paused_server_answers_peek() {
+    let mut scene = Scene::new();
+    let mut flight = scene.take_off("/a");
+    flight.land();
+    scene.client.ok(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+    assert_eq!(scene.client.text(&["CACHE.PEEK", &flight.url]), BODY);
+}
+
+#[test]
+fn a_flight_that_fails_while_paused_leaves_the_server_alive() {
+    let mut scene = Scene::with(|server| server.config("appendonly", "yes"));
+    let gate = crate::support::Gate::closed();
+    let url = scene.serve("/a", crate::support::Reply::status(404, "Not Found").gate(&gate));
+    let mut waiter = scene.waiters(&url, 1).remove(0);
+    scene.client.ok(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+    gate.open();
+    assert_eq!(waiter.reply_error(), "HTTPSTATUS 404 Not Found");
+    scene.client.ok(&["CLIENT", "UNPAUSE"]);
+    scene.still_works();
+}

@@ -1,0 +1,311 @@
+//! A real server with the module in it, on a port of its own.
+//!
+//! Life cycle: [`Builder::start`] picks a free port, starts the server in its
+//! folder and reads its log (its standard output) until it says that it is
+//! ready; a port that someone else took meanwhile means another try. Dropping
+//! a [`Server`] kills it and removes its folder, and if that happens because
+//! a test failed, the end of the log is printed first.
+//!
+//! `CACHE_GET_SERVER` names the server to run, `redis-server` or a Valkey's.
+
+mod log;
+
+use std::env;
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::client::{Client, Value};
+use super::module;
+use super::tmp::TempDir;
+use super::until::until_equal;
+use log::Log;
+
+/// How much of the log a failed test shows.
+const LOG_TAIL: usize = 40;
+/// How often a port may turn out to be taken.
+const TRIES: usize = 10;
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct Builder {
+    library: Library,
+    config: Vec<(String, String)>,
+    env: Vec<(String, OsString)>,
+    dir: Option<PathBuf>,
+}
+
+/// Which module it loads. A build happens at the start, not before.
+#[derive(Clone)]
+enum Library {
+    /// What the environment asks for; the development build, as a rule.
+    Usual,
+    Release,
+    At(PathBuf),
+    Absent,
+}
+
+impl Builder {
+    /// Sets a directive, the server's or the module's own (`cache.…`).
+    pub fn config(mut self, name: &str, value: &str) -> Self {
+        self.config.retain(|(given, _)| given != name);
+        self.config.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Loads this library instead of the development build.
+    pub fn module(mut self, library: impl Into<PathBuf>) -> Self {
+        self.library = Library::At(library.into());
+        self
+    }
+
+    /// Loads the release build.
+    pub fn release(mut self) -> Self {
+        self.library = Library::Release;
+        self
+    }
+
+    /// Starts with no module and none of its settings.
+    pub fn without_module(mut self) -> Self {
+        self.library = Library::Absent;
+        self.config.retain(|(name, _)| !name.starts_with("cache."));
+        self
+    }
+
+    /// Works in this folder, which stays, instead of one that goes.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(self) -> Server {
+        let tmp = TempDir::new();
+        let dir = self.dir.clone().unwrap_or_else(|| tmp.path().to_owned());
+        let process = Process::start(&self, &dir);
+        Server { how: self, process, dir, _tmp: tmp, control: Mutex::new(None) }
+    }
+
+    fn library(&self) -> Option<PathBuf> {
+        match &self.library {
+            Library::Usual => Some(module::path()),
+            Library::Release => Some(module::release_path()),
+            Library::At(path) => Some(path.clone()),
+            Library::Absent => None,
+        }
+    }
+
+    fn command(&self, dir: &Path, port: u16) -> Command {
+        let program = env::var_os("CACHE_GET_SERVER").unwrap_or_else(|| "redis-server".into());
+        let mut command = Command::new(program);
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(dir);
+        if let Some(library) = self.library() {
+            command.arg("--loadmodule").arg(library);
+        }
+        for (name, value) in &self.config {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// A running server; killed on drop.
+pub struct Server {
+    how: Builder,
+    process: Process,
+    dir: PathBuf,
+    _tmp: TempDir,
+    /// The support's own connection, for the gauges.
+    control: Mutex<Option<Client>>,
+}
+
+impl Server {
+    /// A server with the module, free to fetch from the loopback addresses.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// The same, with more to say about it.
+    pub fn builder() -> Builder {
+        let builder = Builder { library: Library::Usual, config: vec![], env: vec![], dir: None };
+        builder
+            .config("save", "")
+            .config("enable-debug-command", "yes")
+            .config("enable-module-command", "yes")
+            .config("cache.allowed-networks", "127.0.0.0/8 ::1/128")
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.process.port
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// The folder it works in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path of the library it was started with, for `MODULE LOAD`; panics
+    /// if there is none.
+    pub fn so(&self) -> String {
+        let library = self.how.library().expect("this server has no module");
+        library.into_os_string().into_string().expect("the library's path is not text")
+    }
+
+    /// All that it has logged since its start.
+    pub fn log(&self) -> String {
+        self.process.log.text()
+    }
+
+    /// Waits until it has logged this text.
+    pub fn until_log(&self, text: &str) {
+        assert!(self.process.log.until(text), "never logged {text:?}:\n{}", self.log());
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.port())
+    }
+
+    /// Many new connections.
+    pub fn clients(&self, count: usize) -> Vec<Client> {
+        (0..count).map(|_| self.client()).collect()
+    }
+
+    /// One command on the support's own connection.
+    pub fn call(&self, args: &[impl AsRef<[u8]>]) -> Result<Value, String> {
+        self.with_control(|control| control.call(args))
+    }
+
+    /// The text of an INFO field; `None` if there is no such field.
+    pub fn info(&self, field: &str) -> Option<String> {
+        let section = if field.starts_with("cache_") { "cache" } else { "everything" };
+        let info = self.with_control(|control| control.text(&["INFO", section]));
+        let value = |line: &str| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned);
+        info.lines().find_map(value)
+    }
+
+    /// The number in an INFO field; panics if there is none.
+    pub fn gauge(&self, field: &str) -> u64 {
+        let text = self.info(field).unwrap_or_else(|| panic!("INFO has no {field}"));
+        text.parse().unwrap_or_else(|_| panic!("{field} is no whole number: {text}"))
+    }
+
+    /// Waits until an INFO field has this value.
+    pub fn until_gauge(&self, field: &str, wanted: u64) {
+        until_equal(field, &wanted, || self.gauge(field));
+    }
+
+    /// Whether the process is still there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.process.child.try_wait(), Ok(None))
+    }
+
+    /// Kills it, as a power cut would; what it had not saved is gone.
+    pub fn kill9(&mut self) {
+        self.process.kill();
+    }
+
+    /// Kills it and starts it again in the same folder, on another port.
+    pub fn restart(&mut self) {
+        self.restart_as(|how| how);
+    }
+
+    /// As [`Server::restart`], with something changed.
+    pub fn restart_as(&mut self, change: impl FnOnce(Builder) -> Builder) {
+        self.kill9();
+        *self.control.lock().unwrap() = None;
+        self.how = change(self.how.clone());
+        self.process = Process::start(&self.how, &self.dir);
+    }
+
+    /// Sends `SHUTDOWN NOSAVE`, waits for the end, and tells whether it was
+    /// an orderly one (exit code 0).
+    pub fn shutdown_nosave(&mut self) -> bool {
+        self.client().send(&["SHUTDOWN", "NOSAVE"]);
+        self.until_ended()
+    }
+
+    /// Waits for the process to end by itself; whether in good order.
+    pub fn until_ended(&mut self) -> bool {
+        assert!(self.process.log.until_closed(), "the server did not end:\n{}", self.log());
+        self.process.child.wait().expect("cannot wait for the server").success()
+    }
+
+    fn with_control<T>(&self, act: impl FnOnce(&mut Client) -> T) -> T {
+        let mut control = self.control.lock().unwrap();
+        act(control.get_or_insert_with(|| self.client()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill();
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LOG_TAIL)..];
+            eprintln!("--- the server's log ends so ---\n{}\n---", tail.join("\n"));
+        }
+    }
+}
+
+/// One life of a server: a restart makes another.
+struct Process {
+    child: Child,
+    port: u16,
+    log: Arc<Log>,
+}
+
+impl Process {
+    fn start(how: &Builder, dir: &Path) -> Self {
+        for _ in 0..TRIES {
+            let process = Self::spawn(how, dir);
+            if process.log.until("eady to accept connections") {
+                return process;
+            }
+            let log = process.log.text();
+            assert!(log.contains("Address already in use"), "the server did not start:\n{log}");
+        }
+        panic!("found no free port in {TRIES} tries");
+    }
+
+    fn spawn(how: &Builder, dir: &Path) -> Self {
+        let port = free_port();
+        let mut child = how
+            .command(dir, port)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cannot run the server; is redis-server installed?");
+        let log = Log::follow(child.stdout.take().expect("the log is piped"));
+        Self { child, port, log }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().ok(); // it may have ended by itself
+        self.child.wait().expect("cannot wait for the server");
+        self.log.until_closed();
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
