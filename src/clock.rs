@@ -7,5 +7,5 @@ use crate::cache::seconds::Millis;
 /// Unix time now.
 pub fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+    since.as_secs() * 1000 + Millis::from(since.subsec_millis())
 }

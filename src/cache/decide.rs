@@ -7,7 +7,7 @@ use super::seconds::Millis;
 /// The body that answers a call at once, if what is stored is fresh.
 pub fn fresh_body<'a>(stored: &Stored<'a>, now: Millis) -> Option<&'a [u8]> {
     match stored {
-        Stored::Entry(entry) => entry.fresh_until.is_fresh(now).then_some(entry.body),
+        Stored::Entry(entry) => entry.fresh_until.is_fresh(now).then(|| entry.body()),
         Stored::Bare(body) => Some(body),
         Stored::Unknown => None,
     }
@@ -43,17 +43,16 @@ pub const fn decide_miss(in_the_air: Option<FlightId>, may_wait: bool) -> Decisi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::entry::Entry;
+    use crate::cache::entry::{decode, encode_head, stamp};
     use crate::cache::freshness::FreshUntil;
+    use crate::cache::headers::StoreHeaders;
 
     #[test]
     fn an_entry_answers_while_it_is_fresh_and_a_bare_body_always() {
-        let entry = Stored::Entry(Entry {
-            fetched: 1000,
-            fresh_until: FreshUntil::from_stored(2000),
-            status: 200,
-            body: b"body",
-        });
+        let head = encode_head(200, &vec![], &StoreHeaders::default());
+        let mut bytes = [&head, &b"body"[..]].concat();
+        stamp(bytes.first_chunk_mut().unwrap(), 1000, FreshUntil::from_stored(2000));
+        let entry = decode(&bytes);
         assert_eq!(fresh_body(&entry, 1999), Some(&b"body"[..]));
         assert_eq!(fresh_body(&entry, 2000), None);
         assert_eq!(fresh_body(&Stored::Bare(b"seed"), 9999), Some(&b"seed"[..]));
