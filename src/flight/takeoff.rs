@@ -57,7 +57,10 @@ impl Miss<'_> {
                 STATS.coalesced.bump();
                 (flight, wait)
             }
-            Decision::Lead { wait } => (self.lead(ctx, &module, &settings, key, patience)?, wait),
+            Decision::Lead { wait } => {
+                let span = flight_span(asked, &settings);
+                (self.lead(ctx, &module, &settings, key, span)?, wait)
+            }
         };
         if wait {
             wait_for(ctx, &module, flight, patience);
@@ -73,7 +76,7 @@ impl Miss<'_> {
         module: &Module,
         settings: &Settings,
         key: FlightKey,
-        patience: Millis,
+        span: Millis,
     ) -> Result<FlightId, CacheError> {
         let url = parse_url(self.url)?;
         let lock = LockMark { db: key.db, key: lock_key(self.url)?, token: new_token() };
@@ -81,7 +84,6 @@ impl Miss<'_> {
             STATS.failed(&FetchError::Overloaded);
             return Err(FetchError::Overloaded.into());
         }
-        let span = settings.fetch_timeout.max(patience);
         keyspace::mark(ctx, &lock, span + LOCK_OUTLIVES);
         let mut flights = module.flights();
         let flight = flights.next_flight();
@@ -104,6 +106,12 @@ impl Miss<'_> {
             store_headers: settings.store_headers.clone(),
         }
     }
+}
+
+/// How long a flight may take: a leader that is patient makes it longer, one that waits for as long as it
+/// may take (0) leaves that to the setting.
+fn flight_span(asked: Millis, settings: &Settings) -> Millis {
+    settings.fetch_timeout.max(asked.min(settings.max_timeout))
 }
 
 fn wait_for(ctx: &Ctx, module: &Module, flight: FlightId, patience: Millis) {
