@@ -10,6 +10,7 @@ use crate::cache::freshness::Expiry;
 use crate::cache::guard::{Guard, Networks};
 use crate::cache::headers::StoreHeaders;
 use crate::cache::seconds::{self, Millis};
+use crate::clock;
 use crate::server::settings::{Kind, Scope, Setting, Store};
 
 /// The settings in force. A flight goes under those of its take-off.
@@ -55,8 +56,12 @@ pub static TABLE: [Setting<Settings>; 10] = [
                 Expiry::After(span) => seconds::print(span),
             },
             set: |s, text| {
-                s.default_expiry = Expiry::parse(text.as_bytes())
-                    .map_err(|_| "must be seconds above 0, or -1 for no expiry")?;
+                let expiry = Expiry::parse(text.as_bytes());
+                let in_reach = |expiry: &Expiry| expiry.ends(clock::now()).is_ok();
+                s.default_expiry = expiry
+                    .ok()
+                    .filter(in_reach)
+                    .ok_or("must be seconds above 0, ending before 2286, or -1 for no expiry")?;
                 Ok(())
             },
         },

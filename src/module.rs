@@ -10,6 +10,7 @@ use crate::flight::download::{self, Job};
 use crate::origin::http::{HttpOrigin, Policies};
 use crate::origin::pool::Pool;
 use crate::server::answers::Answerer;
+use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{OnInfo, Section};
@@ -52,8 +53,8 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
     let settings = settings::register(ctx, &TABLE, &SETTINGS)?;
     let threads = usize::try_from(SETTINGS.current().max_downloads).unwrap_or(usize::MAX);
     let policies = Policies {
-        guard: Arc::new(|| Arc::clone(&SETTINGS.current().guard)),
-        max_redirects: Box::new(|| {
+        guard: Box::new(|| Arc::clone(&SETTINGS.current().guard)),
+        max_redirects: Arc::new(|| {
             usize::try_from(SETTINGS.current().max_redirects).unwrap_or(usize::MAX)
         }),
     };
@@ -64,6 +65,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         flights: Mutex::default(),
         _settings: settings,
     };
+    blocked::look_for_io_threads(ctx);
     STATS.reset();
     *MODULE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(module));
     Ok(())
@@ -126,6 +128,10 @@ impl OnEvent for Module {
 
     fn loading() {
         get().flights().void(None, Void::Loading);
+    }
+
+    fn reconfigured(ctx: &Ctx) {
+        blocked::look_for_io_threads(ctx);
     }
 }
 

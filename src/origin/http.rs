@@ -1,15 +1,16 @@
 //! Downloads over HTTP, by one `reqwest` client that all threads share: its connections are kept and
-//! used again, whichever thread comes next.
+//! used again, whichever thread comes next. A guard that changes gets a client of its own.
 
 use std::error::Error as _;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use reqwest::blocking::{Client, Response};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::Policy;
 
-use super::resolver::{CurrentGuard, GuardedResolver};
+use super::resolver::GuardedResolver;
 use crate::cache::error::{Denied, FetchError};
+use crate::cache::guard::Guard;
 use crate::cache::headers::Headers;
 use crate::cache::origin::{Origin, Request, Sink, is_success};
 
@@ -19,59 +20,75 @@ const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
 /// How much of a body is read at a time: it lies on the thread's stack, which is small.
 const CHUNK: usize = 16 * 1024;
 
-/// The client; dropping it ends its thread.
+/// The origin side of all flights.
 pub struct HttpOrigin {
-    client: Client,
-    guard: CurrentGuard,
+    policies: Policies,
+    /// The client, and the guard that all its connections were made under.
+    vetted: RwLock<(Arc<Guard>, Client)>,
 }
 
-/// What the client asks anew for each request, since settings change while it lives.
+/// What is asked anew for each request, since settings change.
 pub struct Policies {
     /// The guard in force.
-    pub guard: CurrentGuard,
+    pub guard: Box<dyn Fn() -> Arc<Guard> + Send + Sync>,
     /// The most redirects that are followed.
-    pub max_redirects: Box<dyn Fn() -> usize + Send + Sync>,
+    pub max_redirects: Arc<dyn Fn() -> usize + Send + Sync>,
 }
 
 impl HttpOrigin {
     /// Builds the client.
     ///
     /// # Errors
-    /// Why there can be none: for one, no certificates to trust are installed.
+    /// Why there can be none.
     pub fn new(policies: Policies) -> Result<Self, String> {
-        let Policies { guard, max_redirects } = policies;
-        let redirect_guard = Arc::clone(&guard);
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .timeout(None)
-            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
-            .redirect(Policy::custom(move |attempt| {
-                let hops = attempt.previous().len();
-                if hops > max_redirects() {
-                    return attempt.error(TooManyRedirects);
-                }
-                follow_if_allowed(&redirect_guard, attempt)
-            }))
-            .build()
-            .map_err(|error| innermost(&error))?;
-        Ok(Self { client, guard })
+        let guard = (policies.guard)();
+        let client = build(&guard, &policies).map_err(|error| innermost(&error))?;
+        Ok(Self { policies, vetted: RwLock::new((guard, client)) })
+    }
+
+    /// The guard in force, and a client that has no connection but such as were made under it: one that
+    /// was kept from before would be a way around a guard that has been tightened since.
+    fn vetted(&self) -> Result<(Arc<Guard>, Client), FetchError> {
+        let guard = (self.policies.guard)();
+        {
+            let vetted = self.vetted.read().unwrap_or_else(PoisonError::into_inner);
+            if vetted.0 == guard {
+                return Ok(vetted.clone());
+            }
+        }
+        let client = build(&guard, &self.policies).map_err(|error| explain(&error))?;
+        let vetted = (guard, client);
+        *self.vetted.write().unwrap_or_else(PoisonError::into_inner) = vetted.clone();
+        Ok(vetted)
     }
 }
 
-fn follow_if_allowed(guard: &CurrentGuard, attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    match guard().vet_redirect(attempt.previous().last(), attempt.url()) {
-        Ok(()) => attempt.follow(),
-        Err(denied) => attempt.error(denied),
-    }
+fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
+    let max_redirects = Arc::clone(&policies.max_redirects);
+    let redirect_guard = Arc::clone(guard);
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .no_proxy()
+        .timeout(None)
+        .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(guard))))
+        .redirect(Policy::custom(move |attempt| {
+            if attempt.previous().len() > max_redirects() {
+                return attempt.error(TooManyRedirects);
+            }
+            match redirect_guard.vet_redirect(attempt.previous().last(), attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(denied) => attempt.error(denied),
+            }
+        }))
+        .build()
 }
 
 impl Origin for HttpOrigin {
     fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<(), FetchError> {
-        (self.guard)().vet_url(&request.url).map_err(FetchError::Denied)?;
+        let (guard, client) = self.vetted()?;
+        guard.vet_url(&request.url).map_err(FetchError::Denied)?;
         // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
-        let response = self
-            .client
+        let response = client
             .get(request.url.clone())
             .timeout(request.time_left)
             .send()

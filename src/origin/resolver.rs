@@ -13,24 +13,21 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::cache::error::Denied;
 use crate::cache::guard::Guard;
 
-/// Gives the guard that is in force.
-pub type CurrentGuard = Arc<dyn Fn() -> Arc<Guard> + Send + Sync>;
-
 /// The system's resolver, whose answers are vetted.
 pub struct GuardedResolver {
-    guard: CurrentGuard,
+    guard: Arc<Guard>,
 }
 
 impl GuardedResolver {
-    /// Vets by whatever guard is in force when a name is resolved.
-    pub fn new(guard: CurrentGuard) -> Self {
+    /// Vets by this guard.
+    pub fn new(guard: Arc<Guard>) -> Self {
         Self { guard }
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = (self.guard)();
+        let guard = Arc::clone(&self.guard);
         Box::pin(async move {
             // Port 0 stands for the URL's own.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;

@@ -14,13 +14,28 @@
 //! Clients also end a wait from their side: by `CLIENT UNBLOCK … TIMEOUT` (answered null here, as a
 //! passed timeout is), by `… ERROR` (answered by Redis itself) or by closing the connection. The server
 //! then forgets the client, but still expects the one unblocking of its handle.
+//!
+//! With `io-threads` a server runs commands between its timers and its service to unblocked clients, and
+//! a `CLIENT UNBLOCK` that comes between costs the client its reply, or on some versions the server its
+//! life. There, clients are blocked without a timeout callback, and `CLIENT UNBLOCK` answers 0.
 
 use std::ptr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
 use super::guarded;
+use super::settings::server_setting;
 use crate::cache::flights::WaiterId;
+
+static HAS_IO_THREADS: AtomicBool = AtomicBool::new(false);
+
+/// Looks whether the server has I/O threads; at load, and when its configuration changes.
+pub fn look_for_io_threads(ctx: &Ctx) {
+    let threads = server_setting(ctx, c"io-threads").and_then(|number| number.parse::<u32>().ok());
+    HAS_IO_THREADS.store(threads.is_some_and(|threads| threads > 1), Relaxed);
+}
 
 /// Where handles wait.
 pub trait WaitingRoom {
@@ -49,12 +64,13 @@ unsafe impl Send for Answered {}
 impl Blocked {
     /// Blocks the client of the running command, which must not answer it then.
     pub fn new<R: WaitingRoom>(ctx: &Ctx) -> Self {
+        let on_timeout: raw::RedisModuleCmdFunc =
+            if HAS_IO_THREADS.load(Relaxed) { None } else { Some(timed_out::<R>) };
         // SAFETY: this is the client's own command, and the caller has seen that it may block. No
         // timeout of the server's is set. The reply's context is made here, not in the thread that will
         // write to it, because making it looks at the client, which may be gone by then.
         unsafe {
-            let handle =
-                api!(RedisModule_BlockClient(ctx.raw(), None, Some(timed_out::<R>), None, 0));
+            let handle = api!(RedisModule_BlockClient(ctx.raw(), None, on_timeout, None, 0));
             api!(RedisModule_SetDisconnectCallback(handle, Some(disconnected::<R>)));
             Self { handle, reply: api!(RedisModule_GetThreadSafeContext(handle)) }
         }

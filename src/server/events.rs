@@ -16,6 +16,8 @@ pub trait OnEvent {
     fn demoted();
     /// A data set begins to be loaded.
     fn loading();
+    /// The server's configuration has changed.
+    fn reconfigured(ctx: &Ctx);
 }
 
 /// Subscribes to all of them.
@@ -23,11 +25,12 @@ pub trait OnEvent {
 /// # Errors
 /// Names the event that the server does not offer.
 pub fn subscribe<E: OnEvent>(ctx: &Ctx) -> Result<(), String> {
-    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 4] = [
+    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 5] = [
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(flush::<E>), "flush"),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(swap::<E>), "swap"),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(role::<E>), "role"),
         (raw::REDISMODULE_EVENT_LOADING, Some(load::<E>), "loading"),
+        (raw::REDISMODULE_EVENT_CONFIG, Some(config::<E>), "configuration"),
     ];
     for (id, callback, name) in wanted {
         let event = raw::RedisModuleEvent { id, dataver: 1 };
@@ -92,4 +95,15 @@ unsafe extern "C" fn load<E: OnEvent>(
     if starts.contains(&step) {
         guarded(E::loading);
     }
+}
+
+unsafe extern "C" fn config<E: OnEvent>(
+    ctx: *mut raw::RedisModuleCtx,
+    _: Event,
+    _: u64,
+    _: *mut c_void,
+) {
+    // SAFETY: the server gives a live context to an event's callback.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    guarded(|| E::reconfigured(&ctx));
 }

@@ -14,6 +14,32 @@ use super::guarded;
 use super::value::Value;
 use crate::cache::seconds::{self, Millis};
 
+/// A setting of the server's own, as `CONFIG GET` prints it.
+pub fn server_setting(ctx: &Ctx, name: &CStr) -> Option<String> {
+    // SAFETY: the arguments are as the format names them; a reply that is not null is ours to look at and
+    // to free once; its elements live as long as it does, and are looked at only if they are strings.
+    unsafe {
+        let (config, format) = (c"CONFIG".as_ptr(), c"cc".as_ptr());
+        let reply =
+            api!(RedisModule_Call(ctx.raw(), config, format, c"GET".as_ptr(), name.as_ptr()));
+        if reply.is_null() {
+            return None;
+        }
+        let value = api!(RedisModule_CallReplyArrayElement(reply, 1));
+        let mut length = 0;
+        let start = if value.is_null() {
+            ptr::null()
+        } else {
+            api!(RedisModule_CallReplyStringPtr(value, &raw mut length))
+        };
+        let text = (!start.is_null()).then(|| {
+            String::from_utf8_lossy(std::slice::from_raw_parts(start.cast(), length)).into_owned()
+        });
+        api!(RedisModule_FreeCallReply(reply));
+        text
+    }
+}
+
 /// One setting of a structure `S`.
 pub struct Setting<S: 'static> {
     /// Its name, without the module's.

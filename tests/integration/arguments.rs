@@ -106,6 +106,8 @@ fn what_is_no_fetchable_url_is_refused_on_a_miss() {
         let error = scene.client.error(&["CACHE.GET", url]);
         assert!(error.starts_with("ERR invalid url: "), "{url:?}: {error}");
     }
+    let endless = scene.origin.url(&format!("/{}", "x".repeat(20_000)));
+    assert!(scene.client.error(&["CACHE.GET", &endless]).starts_with("ERR invalid url: "));
     let not_text = [b"CACHE.GET".as_ref(), b"http://127.0.0.1/\xff\0"];
     assert!(scene.client.error(&not_text).starts_with("ERR invalid url: "));
     assert_eq!(scene.server.gauge("cache_flights"), 0);

@@ -28,7 +28,8 @@ fn command_info(client: &mut Client, name: &str) -> Vec<Value> {
 
 #[test]
 fn command_info_is_complete() {
-    let mut client = Server::start().client();
+    let server = Server::start();
+    let mut client = server.client();
     for (name, arity, flags, not_flags, key) in [
         ("cache.get", -2, &["write", "blocking"][..], &["denyoom", "readonly", "fast"][..], "rw"),
         ("cache.peek", 2, &["readonly", "fast"], &["write", "blocking", "denyoom"], "ro"),
@@ -53,7 +54,8 @@ fn command_info_is_complete() {
 
 #[test]
 fn the_server_finds_the_key_of_each_call() {
-    let mut client = Server::start().client();
+    let server = Server::start();
+    let mut client = server.client();
     for call in
         [&["CACHE.GET", "url", "60", "10"][..], &["CACHE.GET", "url"], &["CACHE.PEEK", "url"]]
     {
@@ -64,7 +66,8 @@ fn the_server_finds_the_key_of_each_call() {
 
 #[test]
 fn command_docs_are_complete() {
-    let mut client = Server::start().client();
+    let server = Server::start();
+    let mut client = server.client();
     for (name, words) in [
         (
             "cache.get",
@@ -112,6 +115,7 @@ fn a_user_who_may_only_read_can_peek_and_not_get() {
 
 #[test]
 fn the_module_is_listed_under_its_name() {
-    let modules = Server::start().client().array(&["MODULE", "LIST"]);
+    let server = Server::start();
+    let modules = server.client().array(&["MODULE", "LIST"]);
     assert!(printed(&modules[0]).starts_with("[name cache ver "), "{modules:?}");
 }

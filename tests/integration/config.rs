@@ -33,7 +33,8 @@ fn get(client: &mut Client, name: &str) -> String {
 
 #[test]
 fn every_setting_has_its_default_and_can_be_changed() {
-    let mut client = Server::builder().start().client();
+    let server = Server::start();
+    let mut client = server.client();
     for (name, default, new, reads, _) in SETTINGS {
         assert_eq!(get(&mut client, name), default, "{name}");
         client.ok(&["CONFIG", "SET", &format!("cache.{name}"), new]);
@@ -45,10 +46,12 @@ fn every_setting_has_its_default_and_can_be_changed() {
 
 #[test]
 fn a_bad_value_is_refused_with_a_reason_and_changes_nothing() {
-    let mut client = Server::builder().start().client();
+    let server = Server::start();
+    let mut client = server.client();
     for (name, default, _, _, refused) in SETTINGS {
         for value in refused {
-            let error = client.error(&["CONFIG", "SET", &format!("cache.{name}"), value]);
+            let set = client.call(&["CONFIG", "SET", &format!("cache.{name}"), value]);
+            let error = set.expect_err(&format!("{name} may be {value:?}"));
             let reason = error.rsplit(" - ").next().unwrap_or("");
             assert!(error.contains(&format!("cache.{name}")), "{name} {value:?}: {error}");
             assert!(reason.len() > 5 && reason != error, "{name} {value:?}: {error}");
@@ -59,7 +62,8 @@ fn a_bad_value_is_refused_with_a_reason_and_changes_nothing() {
 
 #[test]
 fn there_are_no_settings_but_those_tested_here() {
-    let mut client = Server::builder().start().client();
+    let server = Server::start();
+    let mut client = server.client();
     let found = client.array(&["CONFIG", "GET", "cache.*"]);
     // Two more, which cannot simply be set: max-downloads, allowed-networks.
     assert_eq!(found.len() / 2, SETTINGS.len() + 2, "{found:?}");

@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::scene::{BODY, Scene};
-use crate::support::Reply;
+use crate::support::{Reply, until};
 
 /// Length of an entry's two fixed lines.
 const FIXED: usize = 66;
@@ -178,7 +178,6 @@ fn an_entry_of_another_version_or_a_damaged_one_is_a_miss() {
     for (n, value) in [
         damage(26..27, "2"),        // another version
         damage(26..28, "11"),       // two digits of it
-        damage(28..29, "x"),        // fetched when?
         damage(42..43, "-"),        // fresh until when?
         damage(56..64, "99999999"), // a head longer than the value
         damage(56..64, "00000000"), // no head at all
@@ -258,4 +257,16 @@ fn what_is_set_during_a_flight_is_served_and_then_overwritten() {
     assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), "set by hand");
     flight.land();
     assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
+}
+
+#[test]
+fn an_entry_may_expire_as_it_lands() {
+    let mut scene = Scene::new();
+    scene.origin.otherwise(|_| Reply::ok(BODY));
+    for n in 0..50 {
+        let url = scene.origin.url(&format!("/{n}"));
+        assert_eq!(scene.client.text(&["CACHE.GET", &url, "0.001"]), BODY);
+    }
+    let mut client = scene.server.client();
+    until("all to be gone", || client.int(&["DBSIZE"]) == 0);
 }

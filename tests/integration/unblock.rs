@@ -1,40 +1,26 @@
-//! `CLIENT UNBLOCK`. On Redis 7.2 (and Valkey 8, which grew from it) a late
-//! one would abort the server, so there the call answers 0 and the client
-//! waits on.
+//! `CLIENT UNBLOCK`, in the quiet of a flight and in the storm around a
+//! landing, where old servers lose a reply or abort if a client is unblocked
+//! twice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::scene::{BODY, Scene};
 use crate::support::{Client, Value};
 
-/// Whether this server lets a module's client be unblocked in safety.
-fn can_unblock(scene: &Scene) -> bool {
-    !scene.server.info("redis_version").unwrap().starts_with("7.2.")
-}
-
-/// A second waiter of a flight, and what `CLIENT UNBLOCK` says to it.
-fn unblock(scene: &mut Scene, url: &str, how: &str) -> (Client, i64) {
-    let mut waiter = scene.server.client();
-    let id = waiter.id();
-    waiter.send(&["CACHE.GET", url, "60", "0"]);
-    scene.server.until_gauge("cache_waiters", 2);
-    let answer = scene.client.int(&["CLIENT", "UNBLOCK", &id, how]);
-    (waiter, answer)
-}
-
+/// Unblocks the second waiter of a flight, and asserts that it gets `reply`.
 fn unblocks(how: &str, reply: &Result<Value, String>) {
     let mut scene = Scene::new();
     let mut flight = scene.take_off("/a");
-    let (mut waiter, answer) = unblock(&mut scene, &flight.url, how);
-    if can_unblock(&scene) {
-        assert_eq!(answer, 1);
-        assert_eq!(waiter.reply(), *reply);
-        scene.server.until_gauge("cache_waiters", 1);
-        flight.land();
-    } else {
-        assert_eq!(answer, 0);
-        flight.land();
-        assert_eq!(waiter.reply_bytes(), BODY.as_bytes());
-    }
+    let mut waiter = scene.server.client();
+    let id = waiter.id();
+    waiter.send(&["CACHE.GET", &flight.url, "60", "0"]);
+    scene.server.until_gauge("cache_waiters", 2);
+    assert_eq!(scene.client.int(&["CLIENT", "UNBLOCK", &id, how]), 1);
+    assert_eq!(waiter.reply(), *reply);
     assert_eq!(waiter.text(&["PING"]), "PONG");
+    scene.server.until_gauge("cache_waiters", 1);
+    flight.land();
     assert_eq!(scene.origin.hits("/a"), 1);
 }
 
@@ -49,20 +35,25 @@ fn unblocked_by_error_is_an_error() {
     unblocks("ERROR", &Err(error.to_owned()));
 }
 
-#[test]
-fn unblocking_all_around_the_landing_harms_nobody() {
-    let mut scene = Scene::new();
-    let (url, gate) = scene.hold("/a");
-    let mut waiters = scene.server.clients(50);
+/// Unblocks many waiters, several at a time, while their flight lands. Each
+/// must get one reply, null or the body, and be good for another command.
+fn storm(scene: &Scene, path: &str) {
+    let (url, gate) = scene.hold(path);
+    let mut waiters = scene.server.clients(64);
     let ids: Vec<_> = waiters.iter_mut().map(Client::id).collect();
     for waiter in &mut waiters {
         waiter.send(&["CACHE.GET", &url, "60", "0"]);
     }
-    scene.server.until_gauge("cache_waiters", 50);
-    for (n, id) in ids.iter().enumerate() {
-        scene.client.send(&["CLIENT", "UNBLOCK", id, "TIMEOUT"]);
-        if n == 25 {
-            gate.open();
+    scene.server.until_gauge("cache_waiters", 64);
+    scene.origin.until_hits(path, 1);
+    gate.open();
+    let mut unblockers = scene.server.clients(8);
+    for some in ids.chunks(unblockers.len()) {
+        for (unblocker, id) in unblockers.iter_mut().zip(some) {
+            unblocker.send(&["CLIENT", "UNBLOCK", id, "TIMEOUT"]);
+        }
+        for unblocker in &mut unblockers {
+            unblocker.reply().expect("CLIENT UNBLOCK fails");
         }
     }
     for waiter in &mut waiters {
@@ -70,9 +61,53 @@ fn unblocking_all_around_the_landing_harms_nobody() {
         assert!([Value::Nil, Value::BulkString(BODY.into())].contains(&reply), "{reply:?}");
         assert_eq!(waiter.text(&["PING"]), "PONG");
     }
-    for _ in &ids {
-        scene.client.reply().unwrap();
-    }
     scene.server.until_gauge("cache_waiters", 0);
+}
+
+#[test]
+fn unblocking_around_the_landing_loses_no_reply() {
+    let scene = Scene::new();
+    for round in 0..10 {
+        storm(&scene, &format!("/{round}"));
+    }
     scene.still_works();
+}
+
+/// With threads for input and output a server runs commands in a place where
+/// it otherwise runs none: between the event loop's timers and the service to
+/// unblocked clients. They are only put to work when there is much to do.
+#[test]
+fn unblocking_around_the_landing_loses_no_reply_where_io_has_threads() {
+    let scene =
+        Scene::with(|server| server.config("io-threads", "2").config("io-threads-do-reads", "yes"));
+    let calm = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _calms_at_the_end = Calms(&calm);
+        for _ in 0..2 {
+            scope.spawn(|| make_noise(scene.server.clients(16), &calm));
+        }
+        for round in 0..20 {
+            storm(&scene, &format!("/{round}"));
+        }
+    });
+    scene.still_works();
+}
+
+fn make_noise(mut crowd: Vec<Client>, calm: &AtomicBool) {
+    while !calm.load(Ordering::Relaxed) {
+        let sent = crowd.iter_mut().all(|client| client.try_send(&["PING"]).is_ok());
+        let answered = crowd.iter_mut().all(|client| client.reply().is_ok());
+        if !(sent && answered) {
+            return; // the server is gone, which the storm will tell
+        }
+    }
+}
+
+/// Ends the noise when the storm is over, however it ends.
+struct Calms<'a>(&'a AtomicBool);
+
+impl Drop for Calms<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

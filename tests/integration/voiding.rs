@@ -145,3 +145,13 @@ fn a_flight_that_fails_while_paused_leaves_the_server_alive() {
     scene.client.ok(&["CLIENT", "UNPAUSE"]);
     scene.still_works();
 }
+
+#[test]
+fn a_pause_of_everything_holds_up_no_answer() {
+    let mut scene = Scene::with(|server| server.config("appendonly", "yes"));
+    let mut flight = scene.take_off("/a");
+    scene.client.ok(&["CLIENT", "PAUSE", "300", "ALL"]);
+    flight.land();
+    scene.still_works();
+    assert!(scene.server.is_alive());
+}

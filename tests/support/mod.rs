@@ -5,7 +5,7 @@
 //! | file        | its one job                                                |
 //! | ----------- | ---------------------------------------------------------- |
 //! | `module.rs` | builds the module, once a process                          |
-//! | `server.rs` | starts a server on a free port, and ends it                |
+//! | `server.rs` | starts a server on a free port, follows its log, ends it   |
 //! | `client.rs` | one connection: send a command, read its reply             |
 //! | `origin.rs` | an HTTP origin in this process, gated and counted          |
 //! | `origin/`   | its parts: what to answer, what was asked, TLS, the wire   |
