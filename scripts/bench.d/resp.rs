@@ -1,0 +1,27 @@
+//! Commands and replies as they go over the wire, to be sent and compared
+//! without a parser in between.
+
+/// A command.
+pub fn command(args: &[&str]) -> Vec<u8> {
+    redis::pack_command(&args.iter().map(|arg| arg.as_bytes().to_vec()).collect::<Vec<_>>())
+}
+
+/// The reply that is a bulk string.
+pub fn bulk(body: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
+}
+
+/// A body of this size that looks like no other: its seed is all through it,
+/// and it does not compress.
+pub fn body(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut body = Vec::with_capacity(size + 8);
+    while body.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        body.extend_from_slice(&state.to_le_bytes());
+    }
+    body.truncate(size);
+    body
+}

@@ -1,0 +1,176 @@
+//! Samples, bounds, and how they are printed.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+/// What was measured, once a round.
+#[derive(Clone, Default)]
+pub struct Sample(Vec<f64>);
+
+impl Sample {
+    pub fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    pub fn add_millis(&mut self, time: Duration) {
+        self.add(time.as_secs_f64() * 1e3);
+    }
+
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let half = sorted.len() / 2;
+        if sorted.len() % 2 == 1 {
+            sorted[half]
+        } else {
+            f64::midpoint(sorted[half - 1], sorted[half])
+        }
+    }
+
+    pub fn smallest(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    pub fn largest(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// What a median must reach.
+#[derive(Clone, Copy)]
+pub enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+}
+
+/// How a number is written.
+#[derive(Clone, Copy)]
+pub enum Unit {
+    /// Of something beside it.
+    Times,
+    Millis,
+    Seconds,
+    PerSecond,
+    Count,
+    Kib,
+}
+
+impl Unit {
+    pub fn write(self, value: f64) -> String {
+        format!("{}{}", self.number(value), self.name())
+    }
+
+    fn number(self, value: f64) -> String {
+        match self {
+            Self::Times | Self::Seconds => format!("{value:.2}"),
+            Self::Millis if value < 0.1 => format!("{value:.3}"),
+            Self::Millis if value < 10.0 => format!("{value:.2}"),
+            Self::Millis => format!("{value:.0}"),
+            Self::PerSecond | Self::Kib | Self::Count => thousands(value),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Times => "x",
+            Self::Millis => " ms",
+            Self::Seconds => " s",
+            Self::PerSecond => "/s",
+            Self::Kib => " KiB",
+            Self::Count => "",
+        }
+    }
+}
+
+/// One line of the table.
+pub struct Row {
+    pub what: String,
+    pub unit: Unit,
+    pub asked: Bound,
+    pub measured: Sample,
+    /// What the machine does without the module, and what else there is to know.
+    pub beside: String,
+}
+
+/// The table, printed line by line as the rows come in.
+pub struct Table {
+    rows: usize,
+    missed: usize,
+}
+
+impl Table {
+    pub fn begin() -> Self {
+        println!();
+        line(["", "asked", "median", "from - to", "", "beside it"]);
+        Self { rows: 0, missed: 0 }
+    }
+
+    pub fn add(&mut self, row: &Row) {
+        let Row { unit, measured, .. } = row;
+        let holds = row.asked.holds(measured.median());
+        let asked = match row.asked {
+            Bound::AtLeast(bound) => format!("≥ {}", unit.write(bound)),
+            Bound::AtMost(bound) => format!("≤ {}", unit.write(bound)),
+        };
+        let spread =
+            format!("{} - {}", unit.number(measured.smallest()), unit.number(measured.largest()));
+        self.rows += 1;
+        self.missed += usize::from(!holds);
+        clear_progress();
+        line([
+            &row.what,
+            &asked,
+            &unit.write(measured.median()),
+            &spread,
+            if holds { "holds" } else { "MISSED" },
+            &row.beside,
+        ]);
+    }
+
+    pub fn end(&self) {
+        let Self { rows, missed } = self;
+        println!("\n{} of {rows} bounds hold, {missed} are missed.", rows - missed);
+    }
+}
+
+fn line(cells: [&str; 6]) {
+    let [what, asked, median, spread, holds, beside] = cells;
+    println!("{what:<46}{asked:>10}{median:>11}{spread:>18}  {holds:<8}{beside}");
+}
+
+/// Tells what is being waited for, where somebody is looking.
+pub fn progress(what: impl Display) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K  ... {what}");
+        io::stderr().flush().ok();
+    }
+}
+
+fn clear_progress() {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}
+
+/// A whole number with its thousands set apart.
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut out = String::from(if value <= -0.5 { "-" } else { "" });
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
