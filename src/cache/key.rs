@@ -103,7 +103,7 @@ pub fn lock_key(key: &[u8]) -> Result<Vec<u8>, UrlError> {
 /// tag is kept where it has one, else the whole key becomes the tag. `None` if neither can be.
 ///
 /// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>
-fn companion(prefix: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn companion(prefix: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     if has_hash_tag(key) {
         Some([prefix, key].concat())
     } else if key.is_empty() || key.contains(&b'}') {

@@ -5,13 +5,16 @@ use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use reqwest::blocking::{Client, Response};
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use reqwest::redirect::{Attempt, Policy};
 
 use super::resolver::{CurrentGuard, GuardedResolver};
 use crate::cache::error::{Denied, FetchError};
 use crate::cache::headers::Headers;
-use crate::cache::origin::{Origin, Request, Sink, is_success};
+use crate::cache::origin::{Fetched, Origin, Request, Sink, is_success};
+use crate::cache::variant::Method;
 
 /// How the cache names itself to origins.
 const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
@@ -67,16 +70,13 @@ fn follow_if_allowed(guard: &CurrentGuard, attempt: Attempt<'_>) -> reqwest::red
 }
 
 impl Origin for HttpOrigin {
-    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<(), FetchError> {
+    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<Fetched, FetchError> {
         (self.guard)().vet_url(&request.url).map_err(FetchError::Denied)?;
-        // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
-        let response = self
-            .client
-            .get(request.url.clone())
-            .timeout(request.time_left)
-            .send()
-            .map_err(|error| explain(&error))?;
+        let response = self.build(request).send().map_err(|error| explain(&error))?;
         let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && request.validators.is_some() {
+            return Ok(Fetched::NotModified(headers(&response)));
+        }
         if !is_success(status.as_u16()) {
             let reason = status.canonical_reason().unwrap_or_default();
             return Err(FetchError::Status(status.as_u16(), reason));
@@ -85,7 +85,37 @@ impl Origin for HttpOrigin {
             return Err(FetchError::TooLarge);
         }
         sink.begin(status.as_u16(), &headers(&response));
-        read_body(response, request.max_body, sink)
+        read_body(response, request.max_body, sink)?;
+        Ok(Fetched::Whole)
+    }
+}
+
+impl HttpOrigin {
+    fn build(&self, request: &Request) -> RequestBuilder {
+        let method = match request.variant.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
+        let builder = self.client.request(method, request.url.clone()).timeout(request.time_left);
+        let mut builder = match &request.variant.body {
+            Some(body) => builder.body(body.clone()),
+            None => builder,
+        };
+        for (name, value) in &request.variant.headers {
+            builder = builder.header(name, value.as_slice());
+        }
+        let Some(validators) = &request.validators else {
+            return builder;
+        };
+        for (name, value) in
+            [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)]
+        {
+            if let Some(value) = value {
+                builder = builder.header(name, value.as_slice());
+            }
+        }
+        builder
     }
 }
 

@@ -20,12 +20,11 @@ use std::ptr;
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
 use super::guarded;
-use crate::cache::flights::WaiterId;
 
 /// Where handles wait.
 pub trait WaitingRoom {
     /// Takes a handle out, because its client needs it no more; `None` if somebody else has it.
-    fn leave(ctx: &Ctx, waiter: WaiterId) -> Option<Blocked>;
+    fn leave(ctx: &Ctx, client: u64) -> Option<Blocked>;
 }
 
 /// A client that waits for its reply; see the module's essay.
@@ -60,10 +59,10 @@ impl Blocked {
         }
     }
 
-    /// Its name in the flight table: the handle's address, which no other handle can have before this
-    /// one is unblocked, and so not while it is in the table.
-    pub fn id(&self) -> WaiterId {
-        WaiterId::from_number(self.handle as usize as u64)
+    /// Its number: the handle's address, which no other handle can have before this one is unblocked,
+    /// and so not while it waits in some table.
+    pub fn number(&self) -> u64 {
+        number(self.handle)
     }
 
     /// Writes the reply.
@@ -141,8 +140,11 @@ unsafe extern "C" fn disconnected<R: WaitingRoom>(
 }
 
 fn leave<R: WaitingRoom>(ctx: &Ctx, handle: *mut raw::RedisModuleBlockedClient) {
-    let waiter = WaiterId::from_number(handle as usize as u64);
-    if let Some(blocked) = R::leave(ctx, waiter) {
+    if let Some(blocked) = R::leave(ctx, number(handle)) {
         blocked.abandon();
     }
+}
+
+fn number(handle: *mut raw::RedisModuleBlockedClient) -> u64 {
+    handle as usize as u64
 }
