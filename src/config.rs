@@ -24,6 +24,8 @@ pub struct Settings {
     pub max_timeout: Millis,
     /// The flight deadline, unless the leader's timeout is longer.
     pub fetch_timeout: Millis,
+    /// How long after a failed refresh the next one may be tried.
+    pub refresh_backoff: Millis,
     /// Most downloads at once.
     pub max_downloads: u64,
     /// Most flights that wait for a thread.
@@ -45,7 +47,7 @@ pub static SETTINGS: Store<Settings> = Store::empty();
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 /// The table.
-pub static TABLE: [Setting<Settings>; 10] = [
+pub static TABLE: [Setting<Settings>; 11] = [
     Setting {
         name: c"default-expiry",
         scope: Scope::Anytime,
@@ -97,6 +99,17 @@ pub static TABLE: [Setting<Settings>; 10] = [
             max: DAY,
             get: |s| s.fetch_timeout,
             set: |s, span| s.fetch_timeout = span,
+        },
+    },
+    Setting {
+        name: c"refresh-backoff",
+        scope: Scope::Anytime,
+        kind: Kind::Seconds {
+            default: c"1",
+            min: 0,
+            max: DAY,
+            get: |s| s.refresh_backoff,
+            set: |s, span| s.refresh_backoff = span,
         },
     },
     Setting {
@@ -179,6 +192,7 @@ impl Default for Settings {
             default_timeout: 0,
             max_timeout: 0,
             fetch_timeout: 0,
+            refresh_backoff: 0,
             max_downloads: 0,
             max_queued_downloads: 0,
             max_body_size: 0,

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::cache::backoff::Backoff;
 use crate::cache::flights::Void;
 use crate::cache::stats::Stats;
 use crate::config::{SETTINGS, Settings, TABLE};
 use crate::flight::Flights;
 use crate::flight::download::{self, Job};
+use crate::flight::waiting::Groups;
 use crate::origin::http::{HttpOrigin, Policies};
 use crate::origin::pool::Pool;
 use crate::server::answers::Answerer;
@@ -29,6 +31,8 @@ pub struct Module {
     origin: Arc<HttpOrigin>,
     answerer: Answerer,
     flights: Mutex<Flights>,
+    groups: Mutex<Groups>,
+    backoff: Mutex<Backoff>,
     _settings: Registered<Settings>,
 }
 
@@ -63,9 +67,11 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         origin: Arc::new(HttpOrigin::new(policies).map_err(|error| format!("no client: {error}"))?),
         answerer: Answerer::start().map_err(|error| format!("no answering thread: {error}"))?,
         flights: Mutex::default(),
+        groups: Mutex::default(),
+        backoff: Mutex::default(),
         _settings: settings,
     };
-    blocked::look_for_io_threads(ctx);
+    blocked::look_whether_commands_may_intervene(ctx);
     STATS.reset();
     *MODULE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(module));
     Ok(())
@@ -94,6 +100,16 @@ impl Module {
     /// The flight table. Hold it for a look or a change, never across a call into the server.
     pub fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clients that wait for several answers; the same rule.
+    pub fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keys whose refresh has failed of late; the same rule.
+    pub fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether another download would find a thread or a place in the queue.
@@ -131,7 +147,7 @@ impl OnEvent for Module {
     }
 
     fn reconfigured(ctx: &Ctx) {
-        blocked::look_for_io_threads(ctx);
+        blocked::look_whether_commands_may_intervene(ctx);
     }
 }
 

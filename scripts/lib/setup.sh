@@ -124,7 +124,8 @@ Newer ones are at https://redis.io/docs/latest/operate/oss_and_stack/install/;
 CACHE_GET_SERVER=/path/to/redis-server names one that is not on the PATH."
 }
 
-# install_rust WANTED: by rustup, as https://rustup.rs says.
+# install_rust WANTED: by rustup, as https://rustup.rs says (its script, from where it lives: the host
+# that the toolchain comes from, too).
 install_rust() {
     if has rustup || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/rustup ]]; then
         PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
@@ -133,7 +134,7 @@ install_rust() {
         export RUSTUP_TOOLCHAIN=stable
     else
         say "Installing Rust with rustup, from https://rustup.rs, for this user: the module needs Rust $1 or newer."
-        curl --proto '=https' --tlsv1.2 --silent --show-error --fail https://sh.rustup.rs |
+        curl --proto '=https' --tlsv1.2 --silent --show-error --fail https://static.rust-lang.org/rustup/rustup-init.sh |
             sh -s -- -y --quiet --no-modify-path --profile minimal --component rustfmt --component clippy
     fi
     has_rust "$1" || die "There is still no Rust $1; see https://rustup.rs."

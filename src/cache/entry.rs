@@ -17,6 +17,7 @@ use super::freshness::FreshUntil;
 use super::headers::{Headers, StoreHeaders};
 use super::seconds::Millis;
 
+const STATUS: std::ops::Range<usize> = 9..12;
 const MARK: &[u8] = b" \r\ncache-get: ";
 const MARK_AT: usize = 12;
 const VERSION: &[u8] = b"1 ";
@@ -52,6 +53,83 @@ impl<'a> Entry<'a> {
     pub fn body(&self) -> &'a [u8] {
         &self.bytes[self.head_length..]
     }
+
+    /// Where in the stored string the body begins.
+    pub const fn body_at(&self) -> usize {
+        self.head_length
+    }
+
+    /// The HTTP status; zero where it is damaged.
+    pub fn status(&self) -> u16 {
+        let status = self.bytes.get(STATUS).and_then(number).unwrap_or_default();
+        u16::try_from(status).unwrap_or_default()
+    }
+
+    /// When the response came; zero where it is damaged.
+    pub fn fetched(&self) -> Millis {
+        self.bytes.get(FETCHED).and_then(number).unwrap_or_default()
+    }
+
+    /// The stored headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let lines = self.bytes[FIXED..self.head_length].split(|&byte| byte == b'\n');
+        lines.filter_map(|line| {
+            let line = line.strip_suffix(b"\r")?;
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        })
+    }
+
+    /// What to ask the origin with, whether the entry is still good; `None` if it has no validator.
+    pub fn validators(&self) -> Option<Validators> {
+        let find = |wanted: &[u8]| {
+            let found = self.headers().find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.to_vec())
+        };
+        let validators = Validators { etag: find(b"etag"), last_modified: find(b"last-modified") };
+        (validators != Validators::default()).then_some(validators)
+    }
+
+    /// The head with the headers of a 304 taken over (RFC 9111 sections 3.2 and 4.3.4): each name that
+    /// it has replaces all of that name, but for those that describe the body as it is stored.
+    pub fn updated_head(&self, new: &Headers, store: &StoreHeaders) -> Vec<u8> {
+        const OF_THE_BODY: [&[u8]; 3] = [b"content-length", b"content-encoding", b"content-range"];
+        let replaced = |name: &[u8]| {
+            !OF_THE_BODY.contains(&name) && new.iter().any(|(new, _)| new.as_bytes() == name)
+        };
+        let kept = self
+            .headers()
+            .filter(|(name, _)| !replaced(name))
+            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+        let taken = new.iter().filter(|(name, _)| !OF_THE_BODY.contains(&name.as_bytes())).cloned();
+        encode_head(self.status(), &kept.chain(taken).collect(), store)
+    }
+}
+
+/// What an origin recognises a response of its own by (RFC 9110 section 8.8).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// `ETag`, to be sent as `If-None-Match`.
+    pub etag: Option<Vec<u8>>,
+    /// `Last-Modified`, to be sent as `If-Modified-Since`.
+    pub last_modified: Option<Vec<u8>>,
+}
+
+/// Makes a head longer without changing what it says, so that it fits where a longer one lay: blanks at
+/// the end of a line are none of its value (RFC 9112 section 5). False if it is longer already, or has
+/// no header to carry them.
+pub fn pad_head(head: &mut Vec<u8>, length: usize) -> bool {
+    let Some(missing) = length.checked_sub(head.len()) else {
+        return false;
+    };
+    let line_end = head.len() - 4;
+    if missing > 0 && line_end < FIXED {
+        return false;
+    }
+    head.splice(line_end..line_end, std::iter::repeat_n(b' ', missing));
+    let length = format!("{length:08}");
+    head[HEAD_LENGTH].copy_from_slice(&length.as_bytes()[..8]);
+    true
 }
 
 /// Reads a stored string; constant time, whatever its size, and any bytes at all may be given.

@@ -32,6 +32,14 @@ pub enum ArgumentError {
     TimeoutNotAFloat,
     /// A timeout below zero.
     TimeoutNegative,
+    /// A stale window below zero.
+    StaleNegative,
+    /// A method other than GET and POST.
+    Method,
+    /// A header that is not well-formed, or not the caller's to set.
+    Header,
+    /// A number of keys that is none, or not that of the keys given.
+    KeyCount,
 }
 
 /// Why a flight brought no entry home.
@@ -77,6 +85,12 @@ impl fmt::Display for CacheError {
                 }
                 ArgumentError::TimeoutNotAFloat => "ERR timeout is not a float or out of range",
                 ArgumentError::TimeoutNegative => "ERR timeout is negative",
+                ArgumentError::StaleNegative => "ERR stale is negative",
+                ArgumentError::Method => "ERR method must be GET or POST",
+                ArgumentError::Header => "ERR header is malformed or not allowed",
+                ArgumentError::KeyCount => {
+                    "ERR numkeys should be greater than 0 and match the urls"
+                }
             }),
             Self::Url(error) => write!(f, "ERR invalid url: {error}"),
             Self::WrongType => {

@@ -29,28 +29,26 @@ pub struct FlightKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlightId(u64);
 
-/// Names a waiter for as long as it is in the table; the server chooses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct WaiterId(u64);
+impl FlightId {
+    /// As a plain number, to be carried through a timer.
+    pub const fn to_number(self) -> u64 {
+        self.0
+    }
 
-macro_rules! id_as_number {
-    ($id:ident) => {
-        impl $id {
-            /// As a plain number, to be carried through a timer.
-            pub const fn to_number(self) -> u64 {
-                self.0
-            }
-
-            /// Back from [`Self::to_number`].
-            pub const fn from_number(number: u64) -> Self {
-                Self(number)
-            }
-        }
-    };
+    /// Back from [`Self::to_number`].
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
 }
 
-id_as_number!(FlightId);
-id_as_number!(WaiterId);
+/// Names a waiter for as long as it is in the table; the server chooses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WaiterId {
+    /// The client.
+    pub client: u64,
+    /// Which of the answers that this client waits for; 0 where it is one.
+    pub part: usize,
+}
 
 /// Where a flight's lock key lies and how to know it for one's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +66,8 @@ pub struct LockMark {
 pub enum Void {
     /// Its database was flushed or swapped.
     Flushed,
+    /// `CACHE.DEL` named it.
+    Deleted,
     /// The server became a replica.
     Demoted,
     /// The server loads another data set.
@@ -93,6 +93,11 @@ impl<W, D> Flight<W, D> {
     pub fn without_deadline(self) -> (Flight<W, ()>, D) {
         let Self { key, lock, void, deadline, waiters } = self;
         (Flight { key, lock, void, deadline: (), waiters }, deadline)
+    }
+
+    /// How many wait for it.
+    pub fn waiting(&self) -> usize {
+        self.waiters.len()
     }
 
     /// Takes out all that wait, the longest-waiting first.
@@ -163,9 +168,13 @@ impl<W, D> Flights<W, D> {
         Some(what)
     }
 
-    /// Takes out the one who has waited longest for a flight.
-    pub fn take_first(&mut self, id: FlightId) -> Option<W> {
-        let (_, (waiter, what)) = self.by_id.get_mut(&id)?.waiters.pop_first()?;
+    /// Takes out the one who has waited longest for a flight, if it is such a one.
+    pub fn take_first_if(&mut self, id: FlightId, fits: impl FnOnce(&W) -> bool) -> Option<W> {
+        let first = self.by_id.get_mut(&id)?.waiters.first_entry()?;
+        if !fits(&first.get().1) {
+            return None;
+        }
+        let (waiter, what) = first.remove();
         self.by_waiter.remove(&waiter);
         Some(what)
     }
@@ -192,6 +201,15 @@ impl<W, D> Flights<W, D> {
         }
     }
 
+    /// Voids the flight of one key; whether there was one.
+    pub fn void_key(&mut self, key: &FlightKey, reason: Void) -> bool {
+        let Some(flight) = self.by_key.remove(key).and_then(|id| self.by_id.get_mut(&id)) else {
+            return false;
+        };
+        flight.void = Some(reason);
+        true
+    }
+
     /// After `SWAPDB`: voids the flights of both databases; their lock keys have changed places.
     pub fn swap(&mut self, one: i32, other: i32) {
         self.void(Some(one), Void::Flushed);
@@ -203,6 +221,11 @@ impl<W, D> Flights<W, D> {
                 flight.lock.db = one;
             }
         }
+    }
+
+    /// What a flight fills.
+    pub fn key(&self, id: FlightId) -> Option<&FlightKey> {
+        self.by_id.get(&id).map(|flight| &flight.key)
     }
 
     /// How many wait for this flight.
@@ -232,6 +255,10 @@ mod tests {
         FlightKey { db, name: name.into() }
     }
 
+    fn waiter(who: u32) -> WaiterId {
+        WaiterId { client: who.into(), part: 0 }
+    }
+
     fn take_off(table: &mut Table, key: &FlightKey) -> FlightId {
         let id = table.next_flight();
         let lock = LockMark { db: key.db, key: key.name.clone(), token: id.0.to_string() };
@@ -240,7 +267,7 @@ mod tests {
     }
 
     fn join(table: &mut Table, flight: FlightId, who: u32) -> WaiterId {
-        let id = WaiterId(who.into());
+        let id = waiter(who);
         table.join(flight, id, who).unwrap();
         id
     }
@@ -274,7 +301,7 @@ mod tests {
         let mut table = Table::default();
         let flight = take_off(&mut table, &key(0, "a"));
         table.land(flight);
-        assert_eq!(table.join(flight, WaiterId(9), 9), Err(9));
+        assert_eq!(table.join(flight, waiter(9), 9), Err(9));
     }
 
     #[test]
@@ -318,10 +345,10 @@ mod tests {
         let flight = take_off(&mut table, &key(0, "a"));
         join(&mut table, flight, 8);
         let second = join(&mut table, flight, 5);
-        assert_eq!(table.take_first(flight), Some(8));
+        assert_eq!(table.take_first_if(flight, |_| true), Some(8));
         assert_eq!((table.waiting(flight), table.waiters()), (1, 1));
         assert_eq!(table.leave(second), Some(5));
-        assert_eq!(table.take_first(flight), None);
+        assert_eq!(table.take_first_if(flight, |_| true), None);
     }
 
     /// One random thing that can happen to the table.
@@ -370,7 +397,7 @@ mod tests {
                         answered.extend(table.leave(waiters[n % waiters.len()]));
                     }
                     Event::TakeFirst(n) if !flights.is_empty() => {
-                        answered.extend(table.take_first(flights[n % flights.len()]));
+                        answered.extend(table.take_first_if(flights[n % flights.len()], |_| true));
                     }
                     Event::Land(n) if !flights.is_empty() => {
                         let landed = table.land(flights[n % flights.len()]);

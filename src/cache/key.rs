@@ -103,7 +103,7 @@ pub fn lock_key(key: &[u8]) -> Result<Vec<u8>, UrlError> {
 /// tag is kept where it has one, else the whole key becomes the tag. `None` if neither can be.
 ///
 /// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>
-fn companion(prefix: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn companion(prefix: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     if has_hash_tag(key) {
         Some([prefix, key].concat())
     } else if key.is_empty() || key.contains(&b'}') {
@@ -166,7 +166,7 @@ mod tests {
             assert_eq!(parse_url(url.as_bytes()), Err(error), "{url}");
         }
         assert_eq!(parse_url(b"http://a/\xff"), Err(UrlError::NotCanonical(None)));
-        assert_eq!(parse_url(&[b'a'; LONGEST + 1]), Err(UrlError::TooLong));
+        assert_eq!(parse_url(&vec![b'a'; LONGEST + 1]), Err(UrlError::TooLong));
     }
 
     #[test]

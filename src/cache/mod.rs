@@ -4,6 +4,7 @@
 //! `now` is an argument. Every rule can therefore be read, and tested, alone. The rings around it
 //! (`server`, `origin`) know this one; it knows neither.
 
+pub mod backoff;
 pub mod decide;
 pub mod entry;
 pub mod error;
@@ -12,7 +13,9 @@ pub mod freshness;
 pub mod guard;
 pub mod headers;
 pub mod key;
+pub mod options;
 pub mod origin;
 pub mod permit;
 pub mod seconds;
 pub mod stats;
+pub mod variant;

@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::entry::Validators;
 use super::error::FetchError;
 use super::headers::Headers;
+use super::variant::Variant;
 
 /// One download to be made.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Where from; it has passed [`super::key::parse_url`].
     pub url: Url,
+    /// How it is asked for.
+    pub variant: Variant,
+    /// What the cache has, to be sent only if it has changed.
+    pub validators: Option<Validators>,
     /// What is left of the flight's deadline, for everything up to the body's last byte.
     pub time_left: Duration,
     /// The most bytes of body, after decoding, that are taken.
@@ -27,13 +33,22 @@ pub trait Sink {
     fn append(&mut self, bytes: &[u8]);
 }
 
+/// How a download ended well.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The sink has it all.
+    Whole,
+    /// What the cache has is still good; here are the headers of the 304. Only if validators were sent.
+    NotModified(Headers),
+}
+
 /// The other side of a flight.
 pub trait Origin: Send + Sync {
     /// Downloads into `sink`; blocks until the last byte, the deadline or a failure.
     ///
     /// # Errors
     /// Any [`FetchError`] but `Overloaded`. What was written to the sink until then is void.
-    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<(), FetchError>;
+    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<Fetched, FetchError>;
 }
 
 /// Whether a final status is a success, whose body is kept (RFC 9110 section 15.3: 200 OK,

@@ -86,10 +86,18 @@ counters! {
     hits,
     /// Calls that found none: those that started a flight, joined one, or were refused.
     misses,
+    /// Calls answered at once with a stale entry that they welcome.
+    stale_hits,
     /// Misses that joined a flight already in the air.
     coalesced,
     /// Flights whose download succeeded.
     downloads,
+    /// Flights whose entry the origin found to be still good (304): nothing was downloaded.
+    revalidated,
+    /// Body bytes that revalidation spared.
+    bytes_saved,
+    /// Flights that failed behind a stale entry, which stays.
+    failed_refreshes,
     /// Flights that failed with `HTTPSTATUS`.
     failed_httpstatus,
     /// Flights that failed with `FETCHFAILED`.
@@ -102,7 +110,7 @@ counters! {
     failed_toolarge,
     /// Misses refused with `OVERLOADED`: no flight was started.
     failed_overloaded,
-    /// Answered, not stored: the database was flushed or swapped under the flight.
+    /// Answered, not stored: the database was flushed or swapped under the flight, or `CACHE.DEL` called.
     not_stored_void,
     /// Answered, not stored: writes were paused.
     not_stored_paused,
@@ -135,7 +143,7 @@ impl Stats {
     /// Counts a body that was answered but not stored.
     pub fn not_stored(&self, reason: NotStored) {
         match reason {
-            NotStored::Void(Void::Flushed) => &self.not_stored_void,
+            NotStored::Void(Void::Flushed | Void::Deleted) => &self.not_stored_void,
             NotStored::Paused => &self.not_stored_paused,
             NotStored::Replica | NotStored::Void(Void::Demoted) => &self.not_stored_replica,
             NotStored::Loading | NotStored::Void(Void::Loading) => &self.not_stored_loading,

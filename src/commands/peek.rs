@@ -1,13 +1,12 @@
-//! `CACHE.PEEK url`
+//! `CACHE.PEEK url [option ...]`
 
-use crate::cache::decide::fresh_body;
-use crate::cache::entry;
-use crate::cache::error::{ArgumentError, CacheError};
-use crate::clock;
+use super::arguments as arg;
+use super::lookup::{Call, judge};
+use crate::cache::error::CacheError;
+use crate::cache::options::Takes;
 use crate::server::args::Args;
-use crate::server::command::{Argument, ArgumentKind, Command, KeyUse, Spec};
+use crate::server::command::{Command, KeyUse, Keys, Spec};
 use crate::server::ctx::Ctx;
-use crate::server::keyspace::ReadKey;
 
 /// Answers the fresh body cached under a URL, or null; never downloads.
 pub struct Peek;
@@ -16,25 +15,22 @@ impl Command for Peek {
     const SPEC: Spec = Spec {
         name: c"cache.peek",
         flags: c"readonly fast",
-        arity: 2,
-        key: KeyUse::Read,
+        arity: -2,
+        keys: Keys::First,
+        key_use: KeyUse::Read,
         summary: c"Returns the fresh body cached under a URL, or null; never downloads.",
         complexity: c"O(N) where N is the size of the body, as GET.",
         since: c"0.1.0",
-        args: &[Argument { name: c"url", kind: ArgumentKind::Key, optional: false }],
+        args: &[arg::URL, arg::STALE, arg::METHOD, arg::BODY, arg::HEADER],
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        let syntax = CacheError::Argument("cache.peek", ArgumentError::Syntax);
-        let url = args.get(1).ok_or(syntax)?;
-        if let Some(key) = ReadKey::open(ctx, url) {
-            let stored = entry::decode(key.string().ok_or(CacheError::WrongType)?);
-            if let Some(body) = fresh_body(&stored, clock::now()) {
-                ctx.reply_bytes(body);
-                return Ok(());
-            }
+        let call = Call::parse("cache.peek", args, Takes::Reading)?;
+        let open = call.open(ctx)?;
+        match judge(open.as_ref(), &call.options, call.now)?.body() {
+            Some(body) => ctx.reply_bytes(body),
+            None => ctx.reply_null(),
         }
-        ctx.reply_null();
         Ok(())
     }
 }

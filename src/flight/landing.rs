@@ -6,19 +6,25 @@
 //! - Small and few replies are written here; that costs less than handing them over.
 //! - A large body with one waiter: its reply is written first, off the main thread, from the string that
 //!   is about to be stored; then the flight lands.
-//! - Several waiters: a copy of the body is made first, off the main thread, and their replies are
+//! - Several waiters: a copy of the entry is made first, off the main thread, and their replies are
 //!   written from that. The stored string itself is the main thread's from the moment it is stored.
 //!
 //! In each case clients are released after the entry is stored: who has the answer finds the entry.
+//! A flight that found the entry to be still good lands in `revalidation`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Waiter;
-use super::download::Filled;
+use super::answer::{Shape, Source, write_stored};
+use super::download::{Brought, Filled};
+use super::revalidation;
+use super::waiting::{self, Place, Recipient, Waiter};
 use crate::cache::error::FetchError;
 use crate::cache::flights::{Flight, FlightId};
 use crate::cache::permit::Outcome;
 use crate::cache::stats::NotStored;
+use crate::clock;
+use crate::config::SETTINGS;
 use crate::module::{self, Module, STATS};
 use crate::server::answers::Answer;
 use crate::server::blocked::{Answered, Blocked};
@@ -28,7 +34,7 @@ use crate::server::main_thread;
 use crate::server::value::{SharedValue, Value};
 
 /// A flight out of the table, its deadline dealt with.
-type Landed<D = ()> = Flight<Waiter, D>;
+pub type Landed<D = ()> = Flight<Waiter, D>;
 
 /// The most bytes of replies that one landing writes on the main thread.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -38,15 +44,16 @@ const INLINE_CLIENTS: usize = 16;
 const LARGE: usize = 1 << 20;
 
 /// Lands a flight with what its download brought.
-pub fn land(ctx: &Ctx, flight: FlightId, outcome: Outcome<Filled>) {
+pub fn land(ctx: &Ctx, flight: FlightId, outcome: Outcome<Brought>) {
+    let module = module::get();
     match outcome {
-        Ok(filled) => approach(ctx, flight, filled, Ready::default()),
+        Ok(Brought::Entry(filled)) => approach(ctx, &module, flight, filled, Ready::default()),
+        Ok(Brought::StillGood(headers, task)) => {
+            revalidation::land(ctx, &module, flight, &headers, *task);
+        }
         Err(error) => {
-            let landed = module::get().flights().land(flight);
-            if let Some(landed) = landed {
-                let (landed, deadline) = landed.without_deadline();
-                deadline.stop(ctx);
-                fail(ctx, landed, &error);
+            if let Some(landed) = take_down(ctx, &module, flight) {
+                fail(ctx, &module, landed, &error);
             }
         }
     }
@@ -54,10 +61,18 @@ pub fn land(ctx: &Ctx, flight: FlightId, outcome: Outcome<Filled>) {
 
 /// Ends a flight whose deadline has passed; the deadline's timer is the one that tells it.
 pub fn overdue(ctx: &Ctx, flight: FlightId) {
-    let landed = module::get().flights().land(flight);
+    let module = module::get();
+    let landed = module.flights().land(flight);
     if let Some(landed) = landed {
-        fail(ctx, landed.without_deadline().0, &FetchError::Timeout);
+        fail(ctx, &module, landed.without_deadline().0, &FetchError::Timeout);
     }
+}
+
+/// Takes a flight out of the table; `None` if its deadline came first, and answered its waiters.
+pub fn take_down(ctx: &Ctx, module: &Module, flight: FlightId) -> Option<Landed> {
+    let (landed, deadline) = module.flights().land(flight)?.without_deadline();
+    deadline.stop(ctx);
+    Some(landed)
 }
 
 /// What the answerer has made ready for a landing.
@@ -65,30 +80,30 @@ pub fn overdue(ctx: &Ctx, flight: FlightId) {
 struct Ready {
     /// The first waiter, its reply written.
     first: Option<Answered>,
-    /// The body, for all others.
+    /// The entry, for all others.
     copy: Option<Arc<[u8]>>,
 }
 
 /// Lands, or first has made ready what the main thread must not do itself.
-fn approach(ctx: &Ctx, flight: FlightId, filled: Filled, mut ready: Ready) {
-    let module = module::get();
+fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mut ready: Ready) {
     let waiting = module.flights().waiting(flight);
-    if ready.copy.is_some() || may_answer_inline(waiting, filled.body().len()) {
-        return touch_down(ctx, &module, flight, filled, ready);
+    if ready.copy.is_some() || may_answer_inline(waiting, filled.stored().len()) {
+        return touch_down(ctx, module, flight, filled, ready);
     }
     let lone = if waiting == 1 && ready.first.is_none() {
-        module.flights().take_first(flight).map(|waiter| stop_waiting(ctx, waiter))
+        take_lone_client(ctx, module, flight)
     } else {
         None
     };
     module.answerer().run(move || {
         match lone {
-            Some(client) => {
-                ready.first = Some(client.answer(|ctx| ctx.reply_bytes(filled.body())));
+            Some((client, shape, source)) => {
+                let write = |ctx: &Ctx| write_stored(ctx, shape, filled.stored(), source);
+                ready.first = Some(client.answer(write));
             }
-            None => ready.copy = Some(Arc::from(filled.body())),
+            None => ready.copy = Some(Arc::from(filled.stored())),
         }
-        main_thread::post(move |ctx| approach(ctx, flight, filled, ready));
+        main_thread::post(move |ctx| approach(ctx, &module::get(), flight, filled, ready));
     });
 }
 
@@ -96,38 +111,133 @@ const fn may_answer_inline(clients: usize, size: usize) -> bool {
     clients <= INLINE_CLIENTS && clients * size <= INLINE_BYTES
 }
 
+fn take_lone_client(
+    ctx: &Ctx,
+    module: &Module,
+    flight: FlightId,
+) -> Option<(Blocked, Shape, Source)> {
+    let is_client = |waiter: &Waiter| matches!(waiter.recipient, Recipient::Client(..));
+    let waiter = module.flights().take_first_if(flight, is_client)?;
+    match waiter.recipient {
+        Recipient::Client(waiting, shape) => Some((waiting.end(ctx), shape, waiter.source)),
+        Recipient::Place(..) => None,
+    }
+}
+
 fn touch_down(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, ready: Ready) {
-    let landed = module.flights().land(flight);
-    let Some(landed) = landed else {
-        // Its deadline came first, and answered its waiters.
-        return let_go(module, filled.into_value().0);
+    let Some(landed) = take_down(ctx, module, flight) else {
+        return let_go(module, filled.into_value());
     };
-    let (landed, deadline) = landed.without_deadline();
-    deadline.stop(ctx);
-    let fresh_until = filled.fresh_until;
-    let (value, body_at) = filled.into_value();
-    let kept = store(ctx, &landed, value, fresh_until.moment());
+    let (body_at, ends) = (filled.body_at(), filled.ends);
+    let kept = store(ctx, &landed, filled.into_value(), ends);
     unmark(ctx, &landed);
     drop(ready.first);
-    let clients = stop_all_waiting(ctx, landed);
-    match ready.copy {
-        Some(copy) => module.answerer().release(clients, Answer::Body(copy)),
-        None => answer_inline(clients, |ctx| ctx.reply_bytes(&kept.bytes()[body_at..])),
-    }
+    let entry = match ready.copy {
+        Some(copy) => ForAll::Copy(copy),
+        None => ForAll::Inline(kept.bytes()),
+    };
+    answer_all(ctx, module, landed, &entry, body_at, None);
     if let Kept::Own(value) = kept {
         let_go(module, value);
     }
 }
 
-fn fail(ctx: &Ctx, landed: Landed, error: &FetchError) {
+/// An entry that all waiters of a flight are answered with.
+pub enum ForAll<'a> {
+    /// Small enough, and they few enough, to be answered at once.
+    Inline(&'a [u8]),
+    /// To be answered by the answerer.
+    Copy(Arc<[u8]>),
+}
+
+/// Answers all waiters of a flight. `leaders` is where the answer comes from in the leader's eyes, if that
+/// is not the flight itself.
+pub fn answer_all(
+    ctx: &Ctx,
+    module: &Module,
+    landed: Landed,
+    entry: &ForAll<'_>,
+    body_at: usize,
+    leaders: Option<Source>,
+) {
+    let mut paced: HashMap<(Shape, Source), Vec<Blocked>> = HashMap::new();
+    for waiter in landed.into_waiters() {
+        let source = match leaders {
+            Some(leaders) if waiter.source == Source::Miss => leaders,
+            _ => waiter.source,
+        };
+        match (waiter.recipient, entry) {
+            (Recipient::Client(waiting, shape), ForAll::Inline(bytes)) => {
+                let client = waiting.end(ctx);
+                client.answer(|ctx| write_stored(ctx, shape, bytes, source)).release();
+            }
+            (Recipient::Client(waiting, shape), ForAll::Copy(_)) => {
+                paced.entry((shape, source)).or_default().push(waiting.end(ctx));
+            }
+            (Recipient::Place(group, place), entry) => {
+                let copy = match entry {
+                    ForAll::Inline(bytes) => Arc::from(*bytes),
+                    ForAll::Copy(copy) => Arc::clone(copy),
+                };
+                arrive(ctx, module, group, place, Place::Body(copy, body_at));
+            }
+        }
+    }
+    if let ForAll::Copy(copy) = entry {
+        for ((shape, source), clients) in paced {
+            let (size, copy) = (copy.len(), Arc::clone(copy));
+            let write = Box::new(move |ctx: &Ctx| write_stored(ctx, shape, &copy, source));
+            module.answerer().release(clients, Answer { size, write });
+        }
+    }
+}
+
+fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);
     unmark(ctx, &landed);
-    let clients = stop_all_waiting(ctx, landed);
-    let line = error.to_string();
+    let now = clock::now();
+    let pause = SETTINGS.current().refresh_backoff;
+    module.backoff().failed(landed.key.clone(), now + pause, now);
+    if ctx.select(landed.key.db) {
+        if keyspace::exists(ctx, &landed.key.name) {
+            STATS.failed_refreshes.bump();
+        }
+        keyspace::notify(ctx, c"cache.error", &landed.key.name);
+    }
+    let line: Arc<str> = error.to_string().into();
+    let mut clients = Vec::new();
+    for waiter in landed.into_waiters() {
+        match waiter.recipient {
+            Recipient::Client(waiting, _) => clients.push(waiting.end(ctx)),
+            Recipient::Place(group, place) => {
+                arrive(ctx, module, group, place, Place::Error(Arc::clone(&line)));
+            }
+        }
+    }
     if may_answer_inline(clients.len(), line.len()) {
-        answer_inline(clients, |ctx| ctx.reply_error(&line));
+        for client in clients {
+            client.answer(|ctx| ctx.reply_error(&line)).release();
+        }
     } else {
-        module::get().answerer().release(clients, Answer::Error(line.into()));
+        let write = Box::new(move |ctx: &Ctx| ctx.reply_error(&line));
+        module.answerer().release(clients, Answer { size: 64, write });
+    }
+}
+
+fn arrive(ctx: &Ctx, module: &Module, group: u64, place: usize, answer: Place) {
+    if let Some((client, places)) = waiting::arrive(ctx, module, group, place, answer) {
+        answer_group(module, client, places);
+    }
+}
+
+/// Answers a client that has waited for several answers.
+pub fn answer_group(module: &Module, client: Blocked, places: Vec<Place>) {
+    let size = waiting::size(&places);
+    if size <= INLINE_BYTES {
+        client.answer(|ctx| waiting::write_places(ctx, &places)).release();
+    } else {
+        let write = Box::new(move |ctx: &Ctx| waiting::write_places(ctx, &places));
+        module.answerer().release(vec![client], Answer { size, write });
     }
 }
 
@@ -147,29 +257,42 @@ impl Kept {
 }
 
 fn store(ctx: &Ctx, landed: &Landed, value: Value, ends: Option<u64>) -> Kept {
-    let allowed = match landed.void {
-        Some(void) => Err(NotStored::Void(void)),
-        None => may_write(ctx),
-    };
-    let stored = match allowed {
-        Ok(()) if ctx.select(landed.key.db) => keyspace::store(ctx, &landed.key.name, value, ends)
-            .map_err(|(refusal, value)| {
-                let reason = match refusal {
-                    Refusal::OutOfMemory => NotStored::OutOfMemory,
-                    Refusal::Other => NotStored::Refused,
-                };
-                (reason, value)
-            }),
-        Ok(()) => Err((NotStored::Refused, value)),
+    let stored = match may_store(ctx, landed) {
+        Ok(()) => keyspace::store(ctx, &landed.key.name, value, ends)
+            .map_err(|(refusal, value)| (refusal.into(), value)),
         Err(reason) => Err((reason, value)),
     };
     match stored {
-        Ok(shared) => Kept::Shared(shared),
+        Ok(shared) => {
+            keyspace::notify(ctx, c"cache.store", &landed.key.name);
+            Kept::Shared(shared)
+        }
         Err((reason, value)) => {
             STATS.not_stored(reason);
             Kept::Own(value)
         }
     }
+}
+
+impl From<Refusal> for NotStored {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::OutOfMemory => Self::OutOfMemory,
+            Refusal::Other => Self::Refused,
+        }
+    }
+}
+
+/// Whether what a flight brought may be stored; selects its database.
+///
+/// # Errors
+/// Why not.
+pub fn may_store<D>(ctx: &Ctx, flight: &Landed<D>) -> Result<(), NotStored> {
+    if let Some(void) = flight.void {
+        return Err(NotStored::Void(void));
+    }
+    may_write(ctx)?;
+    if ctx.select(flight.key.db) { Ok(()) } else { Err(NotStored::Refused) }
 }
 
 /// Whether the keyspace may be written to at all. Propagating a write while writes are paused aborts the
@@ -187,24 +310,9 @@ fn may_write(ctx: &Ctx) -> Result<(), NotStored> {
 }
 
 /// Removes the lock key; where nothing may be written it is left to its own expiry, and harms nobody.
-fn unmark(ctx: &Ctx, landed: &Landed) {
+pub fn unmark(ctx: &Ctx, landed: &Landed) {
     if may_write(ctx).is_ok() && ctx.select(landed.lock.db) {
         keyspace::unmark(ctx, &landed.lock);
-    }
-}
-
-fn stop_waiting(ctx: &Ctx, waiter: Waiter) -> Blocked {
-    waiter.patience.stop(ctx);
-    waiter.client
-}
-
-fn stop_all_waiting(ctx: &Ctx, landed: Landed) -> Vec<Blocked> {
-    landed.into_waiters().into_iter().map(|waiter| stop_waiting(ctx, waiter)).collect()
-}
-
-fn answer_inline(clients: Vec<Blocked>, write: impl Fn(&Ctx)) {
-    for client in clients {
-        client.answer(&write).release();
     }
 }
 

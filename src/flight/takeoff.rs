@@ -1,22 +1,22 @@
-//! Take-off: what a miss sets in motion, and how its caller comes to wait.
+//! Take-off: what a call leads to, and what a miss sets in motion.
 
 use std::time::{Duration, Instant};
 
-use url::Url;
-
-use super::Waiter;
-use super::download::Job;
+use super::answer::Source;
+use super::download::{Brought, Job, Life, Task};
 use super::landing;
-use crate::cache::decide::{Decision, decide_miss};
+use crate::cache::decide::{Circumstances, Decision, Found, decide};
+use crate::cache::entry::Validators;
 use crate::cache::error::{CacheError, FetchError};
-use crate::cache::flights::{FlightId, FlightKey, LockMark, WaiterId};
-use crate::cache::freshness::{Expiry, wait_timeout};
+use crate::cache::flights::{FlightId, FlightKey, LockMark};
+use crate::cache::freshness::wait_timeout;
 use crate::cache::key::{lock_key, parse_url};
+use crate::cache::options::Options;
+use crate::cache::origin::Request;
 use crate::cache::permit::Permit;
 use crate::cache::seconds::Millis;
-use crate::config::{SETTINGS, Settings};
-use crate::module::{self, Module, STATS};
-use crate::server::blocked::{Blocked, WaitingRoom};
+use crate::config::Settings;
+use crate::module::{Module, STATS};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace;
 use crate::server::main_thread;
@@ -29,98 +29,142 @@ const GRACE: Millis = 50;
 /// How much longer than its flight's deadline a lock key lives.
 const LOCK_OUTLIVES: Millis = 1000;
 
-/// What a caller who missed has asked for.
-pub struct Miss<'a> {
+/// A call that wants one key, and all that bears on it.
+pub struct Wish<'a> {
     /// The URL, as it was given.
     pub url: &'a [u8],
-    /// Its expiry, if it gave one.
-    pub expiry: Option<Expiry>,
-    /// Its timeout, if it gave one.
-    pub timeout: Option<Millis>,
+    /// The key of its entry: the URL itself, or a variant's.
+    pub key: FlightKey,
+    /// What the call asks for.
+    pub options: &'a Options,
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// The time of the call.
+    pub now: Millis,
 }
 
-impl Miss<'_> {
-    /// Starts a flight or joins the one in the air; then blocks the caller, or answers it null.
+/// What comes of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// The answer is what was found.
+    Serve(Source),
+    /// As [`Prospect::Serve`]; when it is answered, a flight is to be started behind it.
+    ServeAndRefresh,
+    /// The answer comes with this flight.
+    Wait(FlightId, Source),
+    /// Null, at once; a flight is in the air.
+    Null,
+}
+
+impl Wish<'_> {
+    /// Looks what can be done, and starts a flight if nothing else can.
     ///
     /// # Errors
     /// The URL cannot be fetched, or too many downloads are queued.
-    pub fn fly(&self, ctx: &Ctx) -> Result<(), CacheError> {
-        STATS.misses.bump();
-        let settings = SETTINGS.current();
-        let asked = self.timeout.unwrap_or(settings.default_timeout);
-        let patience = wait_timeout(asked, settings.max_timeout);
-        let key = FlightKey { db: ctx.db(), name: self.url.to_vec() };
-        let module = module::get();
-        let in_the_air = module.flights().find(&key);
-        let (flight, wait) = match decide_miss(in_the_air, ctx.may_block()) {
-            Decision::Join { flight, wait } => {
-                STATS.coalesced.bump();
-                (flight, wait)
-            }
-            Decision::Lead { wait } => {
-                let span = flight_span(asked, &settings);
-                (self.lead(ctx, &module, &settings, key, span)?, wait)
-            }
-        };
-        if wait {
-            wait_for(ctx, &module, flight, patience);
-        } else {
-            ctx.reply_null();
-        }
-        Ok(())
-    }
-
-    fn lead(
+    pub fn prospect(
         &self,
         ctx: &Ctx,
         module: &Module,
-        settings: &Settings,
-        key: FlightKey,
-        span: Millis,
+        found: &Found<'_>,
+    ) -> Result<Prospect, CacheError> {
+        let around = Circumstances {
+            refresh: self.options.refresh,
+            may_wait: !self.options.no_wait && ctx.may_block(),
+            in_the_air: module.flights().find(&self.key),
+            backing_off: module.backoff().holds(&self.key, self.now),
+        };
+        let (flight, wait, source) = match decide(found, around) {
+            Decision::Serve if matches!(found, Found::Welcome(_)) => {
+                return Ok(Prospect::Serve(Source::Stale));
+            }
+            Decision::Serve => return Ok(Prospect::Serve(Source::Hit)),
+            Decision::ServeAndRefresh => return Ok(Prospect::ServeAndRefresh),
+            Decision::Join { flight, wait } => {
+                STATS.misses.bump();
+                STATS.coalesced.bump();
+                (flight, wait, Source::Joined)
+            }
+            Decision::Lead { wait } => {
+                STATS.misses.bump();
+                (self.lead(ctx, module, found)?, wait, Source::Miss)
+            }
+        };
+        Ok(if wait { Prospect::Wait(flight, source) } else { Prospect::Null })
+    }
+
+    /// How long the calling client waits.
+    pub fn patience(&self) -> Millis {
+        wait_timeout(self.asked_timeout(), self.settings.max_timeout)
+    }
+
+    fn asked_timeout(&self) -> Millis {
+        self.options.timeout.unwrap_or(self.settings.default_timeout)
+    }
+
+    /// Starts a flight that nobody waits for yet.
+    ///
+    /// # Errors
+    /// The URL cannot be fetched, or too many downloads are queued.
+    pub fn lead(
+        &self,
+        ctx: &Ctx,
+        module: &Module,
+        found: &Found<'_>,
     ) -> Result<FlightId, CacheError> {
-        let url = parse_url(self.url)?;
-        let lock = LockMark { db: key.db, key: lock_key(self.url)?, token: new_token() };
-        if !module.has_room(settings) {
+        // Only an entry that is still there can be revalidated, and one without a validator cannot.
+        let validators = found.entry().and_then(|entry| entry.validators());
+        let task = self.task(validators)?;
+        let lock = LockMark { db: self.key.db, key: lock_key(&self.key.name)?, token: new_token() };
+        if !module.has_room(self.settings) {
             STATS.failed(&FetchError::Overloaded);
             return Err(FetchError::Overloaded.into());
         }
+        let span = self.span();
         keyspace::mark(ctx, &lock, span + LOCK_OUTLIVES);
-        let mut flights = module.flights();
-        let flight = flights.next_flight();
-        let deadline = Timer::start::<Deadline>(ctx, span + GRACE, flight.to_number());
-        flights.take_off(flight, key, lock, deadline);
-        drop(flights);
-        module.download(self.job(flight, url, settings, span));
+        let flight = {
+            let mut flights = module.flights();
+            let flight = flights.next_flight();
+            let deadline = Timer::start::<Deadline>(ctx, span + GRACE, flight.to_number());
+            flights.take_off(flight, self.key.clone(), lock, deadline);
+            flight
+        };
+        send(module, flight, task);
         Ok(flight)
     }
 
-    fn job(&self, flight: FlightId, url: Url, settings: &Settings, span: Millis) -> Job {
-        Job {
-            permit: Permit::new(flight, |flight, outcome| {
-                main_thread::post(move |ctx| landing::land(ctx, flight, outcome));
-            }),
-            url,
-            deadline: Instant::now() + Duration::from_millis(span),
-            expiry: self.expiry.unwrap_or(settings.default_expiry),
-            max_body: settings.max_body_size,
-            store_headers: settings.store_headers.clone(),
-        }
+    /// How long a flight may take: a leader that is patient makes it longer, one that waits for as long
+    /// as it may take (0) leaves that to the setting.
+    fn span(&self) -> Millis {
+        let settings = self.settings;
+        settings.fetch_timeout.max(self.asked_timeout().min(settings.max_timeout))
+    }
+
+    fn task(&self, validators: Option<Validators>) -> Result<Task, CacheError> {
+        let time_left = Duration::from_millis(self.span());
+        Ok(Task {
+            request: Request {
+                url: parse_url(self.url)?,
+                variant: self.options.variant.clone(),
+                validators,
+                time_left,
+                max_body: self.settings.max_body_size,
+            },
+            deadline: Instant::now() + time_left,
+            life: Life {
+                expiry: self.options.expiry.unwrap_or(self.settings.default_expiry),
+                stale: self.options.stale.unwrap_or(0),
+            },
+            store_headers: self.settings.store_headers.clone(),
+        })
     }
 }
 
-/// How long a flight may take: a leader that is patient makes it longer, one that waits for as long as it
-/// may take (0) leaves that to the setting.
-fn flight_span(asked: Millis, settings: &Settings) -> Millis {
-    settings.fetch_timeout.max(asked.min(settings.max_timeout))
-}
-
-fn wait_for(ctx: &Ctx, module: &Module, flight: FlightId, patience: Millis) {
-    let client = Blocked::new::<Room>(ctx);
-    let id = client.id();
-    let patience = Timer::start::<Patience>(ctx, patience, id.to_number());
-    // A flight cannot land between being found and being joined: both are this one callback. Were it
-    // so all the same, the waiter would be dropped here, and so be answered with an error.
-    let _ = module.flights().join(flight, id, Waiter { client, patience });
+/// Gives a flight's task to the pool.
+pub fn send(module: &Module, flight: FlightId, task: Task) {
+    let permit: Permit<Brought> = Permit::new(flight, |flight, outcome| {
+        main_thread::post(move |ctx| landing::land(ctx, flight, outcome));
+    });
+    module.download(Job { permit, task });
 }
 
 /// The token of a flight: its lock key's value, 128 random bits.
@@ -137,28 +181,5 @@ struct Deadline;
 impl OnTime for Deadline {
     fn on_time(ctx: &Ctx, number: u64) {
         landing::overdue(ctx, FlightId::from_number(number));
-    }
-}
-
-/// A waiter's own patience has ended; the flight goes on.
-struct Patience;
-
-impl OnTime for Patience {
-    fn on_time(_: &Ctx, number: u64) {
-        let waiter = module::get().flights().leave(WaiterId::from_number(number));
-        if let Some(waiter) = waiter {
-            waiter.client.answer(Ctx::reply_null).release();
-        }
-    }
-}
-
-/// Where blocked clients wait: the flight table.
-struct Room;
-
-impl WaitingRoom for Room {
-    fn leave(ctx: &Ctx, waiter: WaiterId) -> Option<Blocked> {
-        let waiter = module::get().flights().leave(waiter)?;
-        waiter.patience.stop(ctx);
-        Some(waiter.client)
     }
 }

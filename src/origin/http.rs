@@ -5,14 +5,17 @@ use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use reqwest::blocking::{Client, Response};
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use reqwest::redirect::Policy;
 
 use super::resolver::GuardedResolver;
 use crate::cache::error::{Denied, FetchError};
 use crate::cache::guard::Guard;
 use crate::cache::headers::Headers;
-use crate::cache::origin::{Origin, Request, Sink, is_success};
+use crate::cache::origin::{Fetched, Origin, Request, Sink, is_success};
+use crate::cache::variant::Method;
 
 /// How the cache names itself to origins.
 const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
@@ -84,16 +87,14 @@ fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
 }
 
 impl Origin for HttpOrigin {
-    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<(), FetchError> {
+    fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<Fetched, FetchError> {
         let (guard, client) = self.vetted()?;
         guard.vet_url(&request.url).map_err(FetchError::Denied)?;
-        // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
-        let response = client
-            .get(request.url.clone())
-            .timeout(request.time_left)
-            .send()
-            .map_err(|error| explain(&error))?;
+        let response = compose(&client, request).send().map_err(|error| explain(&error))?;
         let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && request.validators.is_some() {
+            return Ok(Fetched::NotModified(headers(&response)));
+        }
         if !is_success(status.as_u16()) {
             let reason = status.canonical_reason().unwrap_or_default();
             return Err(FetchError::Status(status.as_u16(), reason));
@@ -102,8 +103,34 @@ impl Origin for HttpOrigin {
             return Err(FetchError::TooLarge);
         }
         sink.begin(status.as_u16(), &headers(&response));
-        read_body(response, request.max_body, sink)
+        read_body(response, request.max_body, sink)?;
+        Ok(Fetched::Whole)
     }
+}
+
+fn compose(client: &Client, request: &Request) -> RequestBuilder {
+    let method = match request.variant.method {
+        Method::Get => reqwest::Method::GET,
+        Method::Post => reqwest::Method::POST,
+    };
+    // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
+    let mut builder = client.request(method, request.url.clone()).timeout(request.time_left);
+    if let Some(body) = &request.variant.body {
+        builder = builder.body(body.clone());
+    }
+    for (name, value) in &request.variant.headers {
+        builder = builder.header(name, value.as_slice());
+    }
+    if let Some(validators) = &request.validators {
+        for (name, value) in
+            [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)]
+        {
+            if let Some(value) = value {
+                builder = builder.header(name, value.as_slice());
+            }
+        }
+    }
+    builder
 }
 
 fn headers(response: &Response) -> Headers {

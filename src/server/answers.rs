@@ -10,7 +10,6 @@
 //! releases take turns, so that a large one does not hold up a small one.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,28 +27,11 @@ const BATCH_CLIENTS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What waiting clients are told.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    /// A body.
-    Body(Arc<[u8]>),
-    /// An error line.
-    Error(Arc<str>),
-}
-
-impl Answer {
-    fn write(&self, ctx: &Ctx) {
-        match self {
-            Self::Body(bytes) => ctx.reply_bytes(bytes),
-            Self::Error(line) => ctx.reply_error(line),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Body(bytes) => bytes.len(),
-            Self::Error(line) => line.len(),
-        }
-    }
+pub struct Answer {
+    /// About how many bytes it has.
+    pub size: usize,
+    /// Writes it, on the answerer's thread.
+    pub write: Box<dyn Fn(&Ctx) + Send>,
 }
 
 enum Work {
@@ -163,12 +145,12 @@ impl Desk {
 
     /// Writes one batch of a release while the main thread still has the one before, then hands it over.
     fn release_some(&mut self, mut release: Release) {
-        let fit = BATCH_BYTES / release.answer.len().max(1);
+        let fit = BATCH_BYTES / release.answer.size.max(1);
         let count = fit.clamp(1, BATCH_CLIENTS).min(release.waiters.len());
         let batch: Vec<Answered> = release
             .waiters
             .drain(..count)
-            .map(|waiter| waiter.answer(|ctx| release.answer.write(ctx)))
+            .map(|waiter| waiter.answer(|ctx| (release.answer.write)(ctx)))
             .collect();
         if !release.waiters.is_empty() {
             self.releases.push_back(release);

@@ -30,6 +30,12 @@ impl<'a> Args<'a> {
         self.0.len()
     }
 
+    /// The bytes of the arguments from `index` on.
+    pub fn bytes_from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> {
+        let rest = self.0.get(index..).unwrap_or_default();
+        rest.iter().map(|&string| Arg(string, PhantomData).bytes())
+    }
+
     /// The argument at `index`, if it was given.
     pub fn get(&self, index: usize) -> Option<Arg<'a>> {
         self.0.get(index).map(|&string| Arg(string, PhantomData))

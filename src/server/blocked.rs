@@ -15,9 +15,9 @@
 //! passed timeout is), by `… ERROR` (answered by Redis itself) or by closing the connection. The server
 //! then forgets the client, but still expects the one unblocking of its handle.
 //!
-//! With `io-threads` a server runs commands between its timers and its service to unblocked clients, and
-//! a `CLIENT UNBLOCK` that comes between costs the client its reply, or on some versions the server its
-//! life. There, clients are blocked without a timeout callback, and `CLIENT UNBLOCK` answers 0.
+//! With `io-threads`, and for TLS clients, a server runs commands between its timers and its service to
+//! unblocked clients. A `CLIENT UNBLOCK` that comes between costs the client its reply (7.0), or the
+//! server its life (7.2). There, clients are blocked without a timeout callback, and it answers 0.
 
 use std::ptr;
 use std::sync::atomic::AtomicBool;
@@ -27,20 +27,23 @@ use super::api::{OK, api, raw};
 use super::ctx::Ctx;
 use super::guarded;
 use super::settings::server_setting;
-use crate::cache::flights::WaiterId;
 
-static HAS_IO_THREADS: AtomicBool = AtomicBool::new(false);
+/// Whether commands may come between a client's unblocking and its service.
+static COMMANDS_MAY_INTERVENE: AtomicBool = AtomicBool::new(false);
 
-/// Looks whether the server has I/O threads; at load, and when its configuration changes.
-pub fn look_for_io_threads(ctx: &Ctx) {
-    let threads = server_setting(ctx, c"io-threads").and_then(|number| number.parse::<u32>().ok());
-    HAS_IO_THREADS.store(threads.is_some_and(|threads| threads > 1), Relaxed);
+/// Looks whether they may: at load, and when the server's configuration changes.
+pub fn look_whether_commands_may_intervene(ctx: &Ctx) {
+    let above = |name, bound| {
+        let number = server_setting(ctx, name).and_then(|number| number.parse::<u32>().ok());
+        number.is_some_and(|number| number > bound)
+    };
+    COMMANDS_MAY_INTERVENE.store(above(c"io-threads", 1) || above(c"tls-port", 0), Relaxed);
 }
 
 /// Where handles wait.
 pub trait WaitingRoom {
     /// Takes a handle out, because its client needs it no more; `None` if somebody else has it.
-    fn leave(ctx: &Ctx, waiter: WaiterId) -> Option<Blocked>;
+    fn leave(ctx: &Ctx, client: u64) -> Option<Blocked>;
 }
 
 /// A client that waits for its reply; see the module's essay.
@@ -65,7 +68,7 @@ impl Blocked {
     /// Blocks the client of the running command, which must not answer it then.
     pub fn new<R: WaitingRoom>(ctx: &Ctx) -> Self {
         let on_timeout: raw::RedisModuleCmdFunc =
-            if HAS_IO_THREADS.load(Relaxed) { None } else { Some(timed_out::<R>) };
+            if COMMANDS_MAY_INTERVENE.load(Relaxed) { None } else { Some(timed_out::<R>) };
         // SAFETY: this is the client's own command, and the caller has seen that it may block. No
         // timeout of the server's is set. The reply's context is made here, not in the thread that will
         // write to it, because making it looks at the client, which may be gone by then.
@@ -76,10 +79,10 @@ impl Blocked {
         }
     }
 
-    /// Its name in the flight table: the handle's address, which no other handle can have before this
-    /// one is unblocked, and so not while it is in the table.
-    pub fn id(&self) -> WaiterId {
-        WaiterId::from_number(self.handle as usize as u64)
+    /// Its number: the handle's address, which no other handle can have before this one is unblocked,
+    /// and so not while it waits in some table.
+    pub fn number(&self) -> u64 {
+        number(self.handle)
     }
 
     /// Writes the reply.
@@ -157,8 +160,11 @@ unsafe extern "C" fn disconnected<R: WaitingRoom>(
 }
 
 fn leave<R: WaitingRoom>(ctx: &Ctx, handle: *mut raw::RedisModuleBlockedClient) {
-    let waiter = WaiterId::from_number(handle as usize as u64);
-    if let Some(blocked) = R::leave(ctx, waiter) {
+    if let Some(blocked) = R::leave(ctx, number(handle)) {
         blocked.abandon();
     }
+}
+
+fn number(handle: *mut raw::RedisModuleBlockedClient) -> u64 {
+    handle as usize as u64
 }

@@ -32,8 +32,10 @@ pub struct Spec {
     pub flags: &'static CStr,
     /// How many arguments it has, its name among them; negative for "at least".
     pub arity: c_int,
-    /// What it does to the key at argument 1.
-    pub key: KeyUse,
+    /// Where its keys are.
+    pub keys: Keys,
+    /// What it does to them.
+    pub key_use: KeyUse,
     /// One line for `COMMAND DOCS`.
     pub summary: &'static CStr,
     /// The same, of its cost.
@@ -44,13 +46,24 @@ pub struct Spec {
     pub args: &'static [Argument],
 }
 
-/// What a command does to its key, in the terms of key specifications.
+/// Where a command's keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// One, at argument 1.
+    First,
+    /// As many as argument 1 says, behind it.
+    Counted,
+}
+
+/// What a command does to its keys, in the terms of key specifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
     /// Reads it.
     Read,
     /// Reads it, or fills it.
     ReadOrFill,
+    /// Deletes it.
+    Delete,
 }
 
 /// An argument, for `COMMAND DOCS`.
@@ -59,8 +72,21 @@ pub struct Argument {
     pub name: &'static CStr,
     /// What it is.
     pub kind: ArgumentKind,
-    /// Whether it may be left out.
-    pub optional: bool,
+    /// How often it is given.
+    pub count: Count,
+}
+
+/// How often an argument is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Once.
+    One,
+    /// Once or not at all.
+    Optional,
+    /// Once or more often.
+    Many,
+    /// As often as one likes, each time with its word.
+    Any,
 }
 
 /// What an argument is.
@@ -69,6 +95,20 @@ pub enum ArgumentKind {
     Key,
     /// A number with decimals.
     Double,
+    /// A whole number.
+    Integer,
+    /// A number with decimals, behind a word.
+    DoubleAfter(&'static CStr),
+    /// Any bytes, behind a word.
+    BytesAfter(&'static CStr),
+    /// A word.
+    Word(&'static CStr),
+    /// One of these.
+    OneOf(&'static CStr, &'static [Argument]),
+    /// Any bytes.
+    Bytes,
+    /// Several that come together, behind a word.
+    BlockAfter(&'static CStr, &'static [Argument]),
     /// Several that come together.
     Block(&'static [Argument]),
 }
@@ -137,12 +177,23 @@ impl Registration {
         // The lists end with an element that is all zeros.
         // SAFETY: all zeros is a valid value of these plain structures, and the API's end mark.
         let mut keys: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
-        keys[0].flags = spec.key.flags();
+        keys[0].flags = spec.key_use.flags();
         keys[0].begin_search_type =
             raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
         keys[0].bs.index.pos = 1;
-        keys[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-        keys[0].fk.range.keystep = 1;
+        match spec.keys {
+            Keys::First => {
+                keys[0].find_keys_type =
+                    raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+                keys[0].fk.range.keystep = 1;
+            }
+            Keys::Counted => {
+                keys[0].find_keys_type =
+                    raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+                keys[0].fk.keynum.firstkey = 1;
+                keys[0].fk.keynum.keystep = 1;
+            }
+        }
         let mut lists = ArgumentLists::default();
         let args = lists.add(spec.args);
         let info = raw::RedisModuleCommandInfo {
@@ -178,7 +229,23 @@ impl KeyUse {
                     | raw::REDISMODULE_CMD_KEY_ACCESS
                     | raw::REDISMODULE_CMD_KEY_UPDATE
             }
+            Self::Delete => raw::REDISMODULE_CMD_KEY_RM | raw::REDISMODULE_CMD_KEY_DELETE,
         }) as u64
+    }
+}
+
+impl Count {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::One => raw::REDISMODULE_CMD_ARG_NONE,
+            Self::Optional => raw::REDISMODULE_CMD_ARG_OPTIONAL,
+            Self::Many => raw::REDISMODULE_CMD_ARG_MULTIPLE,
+            Self::Any => {
+                raw::REDISMODULE_CMD_ARG_OPTIONAL
+                    | raw::REDISMODULE_CMD_ARG_MULTIPLE
+                    | raw::REDISMODULE_CMD_ARG_MULTIPLE_TOKEN
+            }
+        }
     }
 }
 
@@ -203,20 +270,39 @@ impl ArgumentLists {
         let mut converted: raw::RedisModuleCommandArg = unsafe { std::mem::zeroed() };
         converted.name = arg.name.as_ptr();
         converted.key_spec_index = -1;
-        if arg.optional {
-            converted.flags = raw::REDISMODULE_CMD_ARG_OPTIONAL.cast_signed();
-        }
+        converted.flags = arg.count.flags().cast_signed();
         converted.type_ = match arg.kind {
-            ArgumentKind::Key => {
-                converted.key_spec_index = 0;
-                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY
+            ArgumentKind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+            ArgumentKind::Double | ArgumentKind::DoubleAfter(_) => {
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_DOUBLE
             }
-            ArgumentKind::Double => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_DOUBLE,
-            ArgumentKind::Block(args) => {
-                converted.subargs = self.add(args);
+            ArgumentKind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+            ArgumentKind::Bytes | ArgumentKind::BytesAfter(_) => {
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING
+            }
+            ArgumentKind::Word(_) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
+            ArgumentKind::OneOf(..) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
+            ArgumentKind::Block(_) | ArgumentKind::BlockAfter(..) => {
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK
             }
         };
+        if let ArgumentKind::Key = arg.kind {
+            converted.key_spec_index = 0;
+        }
+        if let ArgumentKind::DoubleAfter(word)
+        | ArgumentKind::BytesAfter(word)
+        | ArgumentKind::Word(word)
+        | ArgumentKind::OneOf(word, _)
+        | ArgumentKind::BlockAfter(word, _) = arg.kind
+        {
+            converted.token = word.as_ptr();
+        }
+        if let ArgumentKind::Block(args)
+        | ArgumentKind::OneOf(_, args)
+        | ArgumentKind::BlockAfter(_, args) = arg.kind
+        {
+            converted.subargs = self.add(args);
+        }
         converted
     }
 }

@@ -1,5 +1,7 @@
 //! A module context: replies, the selected database, and what state the server is in.
 
+use std::ffi::c_long;
+
 use super::api::{OK, api, raw};
 
 /// A context that is valid for as long as the callback that was given it, or, for a blocked client's
@@ -74,6 +76,29 @@ impl Ctx {
         }
     }
 
+    /// Answers text, as a bulk string.
+    pub fn reply_text(&self, text: &str) {
+        self.reply_bytes(text.as_bytes());
+    }
+
+    /// Answers a whole number.
+    pub fn reply_integer(&self, number: i64) {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_ReplyWithLongLong(self.raw, number)) };
+    }
+
+    /// Begins an array of so many elements, which are answered next.
+    pub fn reply_array(&self, elements: usize) {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_ReplyWithArray(self.raw, length(elements))) };
+    }
+
+    /// Begins a map of so many pairs, which are answered next: a flat array for a RESP2 client.
+    pub fn reply_map(&self, pairs: usize) {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_ReplyWithMap(self.raw, length(pairs))) };
+    }
+
     /// Answers null.
     pub fn reply_null(&self) {
         // SAFETY: the context is live (`from_raw`).
@@ -86,4 +111,8 @@ impl Ctx {
         // SAFETY: the context is live (`from_raw`); the text is copied before the call returns.
         unsafe { api!(RedisModule_ReplyWithError(self.raw, line.as_ptr())) };
     }
+}
+
+fn length(elements: usize) -> c_long {
+    c_long::try_from(elements).unwrap_or(c_long::MAX)
 }

@@ -1,6 +1,6 @@
 //! Keys: reading an entry, storing one, and the lock key.
 
-use std::ffi::{c_int, c_longlong};
+use std::ffi::{CStr, c_int, c_longlong};
 use std::ptr::NonNull;
 
 use super::api::{api, raw};
@@ -21,6 +21,16 @@ impl ReadKey {
     /// and LFU, as `GET` does.
     pub fn open(ctx: &Ctx, name: Arg<'_>) -> Option<Self> {
         // SAFETY: both live through the call: an argument outlives its command.
+        let key = unsafe {
+            api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode(raw::REDISMODULE_READ)))
+        };
+        NonNull::new(key.cast()).map(|key| Self { key })
+    }
+
+    /// As [`ReadKey::open`], for a key that is no argument.
+    pub fn open_named(ctx: &Ctx, name: &[u8]) -> Option<Self> {
+        let name = Value::new(name);
+        // SAFETY: both live through the call; the open key holds its own reference of its name.
         let key = unsafe {
             api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode(raw::REDISMODULE_READ)))
         };
@@ -114,6 +124,13 @@ fn set(ctx: &Ctx, name: &[u8], value: &Value, ends: Option<Millis>) -> Result<()
             )),
         }
     };
+    // SAFETY: this is what the call has just returned.
+    unsafe { outcome(reply) }
+}
+
+/// # Safety
+/// `reply` is what `RedisModule_Call` has returned, with nothing in between.
+unsafe fn outcome(reply: *mut raw::RedisModuleCallReply) -> Result<(), Refusal> {
     if reply.is_null() {
         // Read before anything else can change it: the API reports by errno what it refuses.
         let errno = std::io::Error::last_os_error().raw_os_error();
@@ -124,6 +141,78 @@ fn set(ctx: &Ctx, name: &[u8], value: &Value, ends: Option<Millis>) -> Result<()
         let kind = api!(RedisModule_CallReplyType(reply));
         api!(RedisModule_FreeCallReply(reply));
         if kind == ERROR_REPLY { Err(Refusal::Other) } else { Ok(()) }
+    }
+}
+
+/// Writes over the start of an entry of the selected database, in place, and has it expire at `ends`.
+///
+/// # Errors
+/// Redis's refusal.
+pub fn overwrite(
+    ctx: &Ctx,
+    name: &[u8],
+    start: &[u8],
+    ends: Option<Millis>,
+) -> Result<(), Refusal> {
+    let name = Value::new(name);
+    // SAFETY: the arguments are as the formats name them and outlive the calls.
+    unsafe {
+        outcome(api!(RedisModule_Call(
+            ctx.raw(),
+            c"SETRANGE".as_ptr(),
+            c"!SMslb".as_ptr(),
+            name.raw(),
+            c_longlong::from(0),
+            start.as_ptr(),
+            start.len()
+        )))?;
+        match ends {
+            None => outcome(api!(RedisModule_Call(
+                ctx.raw(),
+                c"PERSIST".as_ptr(),
+                c"!Ss".as_ptr(),
+                name.raw()
+            ))),
+            Some(ends) => outcome(api!(RedisModule_Call(
+                ctx.raw(),
+                c"PEXPIREAT".as_ptr(),
+                c"!Ssl".as_ptr(),
+                name.raw(),
+                c_longlong::try_from(ends).unwrap_or(c_longlong::MAX)
+            ))),
+        }
+    }
+}
+
+/// Deletes a key of the selected database, as `DEL` does; whether there was one.
+pub fn delete(ctx: &Ctx, name: &[u8]) -> bool {
+    let name = Value::new(name);
+    // SAFETY: both live through the calls.
+    unsafe {
+        let there = api!(RedisModule_KeyExists(ctx.raw(), name.raw())) != 0;
+        let reply = api!(RedisModule_Call(ctx.raw(), c"DEL".as_ptr(), c"!s".as_ptr(), name.raw()));
+        there && outcome(reply).is_ok()
+    }
+}
+
+/// Whether a key is in the selected database; touches neither its statistics nor its age.
+pub fn exists(ctx: &Ctx, name: &[u8]) -> bool {
+    let name = Value::new(name);
+    // SAFETY: both live through the call.
+    unsafe { api!(RedisModule_KeyExists(ctx.raw(), name.raw())) != 0 }
+}
+
+/// Tells an event of the module's class on a key, to whoever has `notify-keyspace-events` with `d`.
+pub fn notify(ctx: &Ctx, event: &CStr, name: &[u8]) {
+    let name = Value::new(name);
+    // SAFETY: all live through the call.
+    unsafe {
+        api!(RedisModule_NotifyKeyspaceEvent(
+            ctx.raw(),
+            raw::REDISMODULE_NOTIFY_MODULE,
+            event.as_ptr(),
+            name.raw()
+        ));
     }
 }
 

@@ -12,8 +12,8 @@
 //!
 //! All landings that have become ready in one turn share this, and a client's commands always get their
 //! turn between two slices. Clients that a task unblocks are served before the loop sleeps, in the same
-//! turn: no command, and so no `CLIENT UNBLOCK`, comes between an unblocking and its reply, a race that
-//! loses the reply on Redis 7.0 and aborts 7.2.
+//! turn. On a plain server no command, and so no `CLIENT UNBLOCK`, comes between; for the others see
+//! `server/blocked.rs`.
 
 use std::collections::VecDeque;
 use std::ffi::c_void;

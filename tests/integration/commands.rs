@@ -32,7 +32,7 @@ fn command_info_is_complete() {
     let mut client = server.client();
     for (name, arity, flags, not_flags, key) in [
         ("cache.get", -2, &["write", "blocking"][..], &["denyoom", "readonly", "fast"][..], "rw"),
-        ("cache.peek", 2, &["readonly", "fast"], &["write", "blocking", "denyoom"], "ro"),
+        ("cache.peek", -2, &["readonly", "fast"], &["write", "blocking", "denyoom"], "ro"),
     ] {
         let parts = command_info(&mut client, name);
         assert_eq!(printed(&parts[0]), name);

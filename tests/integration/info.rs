@@ -3,8 +3,9 @@
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 26] = [
     "hits",
+    "stale_hits",
     "misses",
     "coalesced",
     "flights",
@@ -12,6 +13,9 @@ const FIELDS: [&str; 22] = [
     "queued",
     "threads",
     "downloads",
+    "revalidated",
+    "bytes_saved",
+    "failed_refreshes",
     "failed_httpstatus",
     "failed_fetchfailed",
     "failed_fetchtimeout",

@@ -1,0 +1,40 @@
+//! `CACHE.FETCH url [expiry [timeout]] [option ...]`
+
+use super::arguments as arg;
+use super::lookup::Call;
+use crate::cache::error::CacheError;
+use crate::cache::options::Takes;
+use crate::flight::answer::Shape;
+use crate::server::args::Args;
+use crate::server::command::{Command, KeyUse, Keys, Spec};
+use crate::server::ctx::Ctx;
+
+/// Answers the whole response cached under a URL, downloading it first if need be.
+pub struct Fetch;
+
+impl Command for Fetch {
+    const SPEC: Spec = Spec {
+        name: c"cache.fetch",
+        flags: c"write blocking",
+        arity: -2,
+        keys: Keys::First,
+        key_use: KeyUse::ReadOrFill,
+        summary: c"Returns status, headers, body, age and freshness of what is cached under a URL; downloads it first, as CACHE.GET does.",
+        complexity: c"O(N) where N is the size of the body and headers. A miss adds one download, off the main thread.",
+        since: c"0.1.0",
+        args: &[
+            arg::URL,
+            arg::TIMES,
+            arg::STALE,
+            arg::REFRESH,
+            arg::NOWAIT,
+            arg::METHOD,
+            arg::BODY,
+            arg::HEADER,
+        ],
+    };
+
+    fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
+        Call::parse("cache.fetch", args, Takes::All)?.answer(ctx, Shape::Full)
+    }
+}

@@ -1,0 +1,133 @@
+//! What the commands have in common: a call's key, its options, what is stored there, and the way from
+//! there to an answer.
+
+use crate::cache::decide::Found;
+use crate::cache::entry;
+use crate::cache::error::{ArgumentError, CacheError};
+use crate::cache::flights::FlightKey;
+use crate::cache::options::{Options, Takes};
+use crate::cache::seconds::Millis;
+use crate::clock;
+use crate::config::SETTINGS;
+use crate::flight::answer::{Shape, Source, write_found};
+use crate::flight::takeoff::{Prospect, Wish};
+use crate::flight::waiting;
+use crate::module::{self, STATS};
+use crate::server::args::{Arg, Args};
+use crate::server::ctx::Ctx;
+use crate::server::keyspace::ReadKey;
+
+/// A call for one URL.
+pub struct Call<'a> {
+    url: Arg<'a>,
+    /// What it asks for.
+    pub options: Options,
+    /// When.
+    pub now: Millis,
+}
+
+impl<'a> Call<'a> {
+    /// Parses `url`, and what of `[expiry [timeout]] [option ...]` the command takes.
+    ///
+    /// # Errors
+    /// In the words of the command.
+    pub fn parse(command: &'static str, args: &Args<'a>, takes: Takes) -> Result<Self, CacheError> {
+        let wrong = |error| CacheError::Argument(command, error);
+        let url = args.get(1).ok_or(wrong(ArgumentError::Syntax))?;
+        let now = clock::now();
+        // Most calls have no options, and a hit pays for this.
+        let options = if args.len() == 2 {
+            Options::default()
+        } else {
+            Options::parse(args.bytes_from(2), takes, now).map_err(wrong)?
+        };
+        Ok(Self { url, options, now })
+    }
+
+    /// The key of the entry: the URL, or a variant's.
+    ///
+    /// # Errors
+    /// The URL's braces allow no variant key.
+    pub fn key(&self) -> Result<Vec<u8>, CacheError> {
+        Ok(key_of(self.url.bytes(), &self.options)?)
+    }
+
+    /// Opens the entry.
+    ///
+    /// # Errors
+    /// As [`Call::key`].
+    pub fn open(&self, ctx: &Ctx) -> Result<Option<ReadKey>, CacheError> {
+        if self.options.variant.is_plain() {
+            return Ok(ReadKey::open(ctx, self.url));
+        }
+        Ok(ReadKey::open_named(ctx, &self.key()?))
+    }
+
+    /// Answers the call, in the command's shape: at once, after a flight, or null.
+    ///
+    /// # Errors
+    /// The key holds no string, or no flight can be started.
+    pub fn answer(&self, ctx: &Ctx, shape: Shape) -> Result<(), CacheError> {
+        let open = self.open(ctx)?;
+        let found = judge(open.as_ref(), &self.options, self.now)?;
+        if !self.options.refresh && matches!(found, Found::Fresh(_) | Found::Bare(_)) {
+            STATS.hits.bump();
+            write_found(ctx, shape, &found, Source::Hit);
+            return Ok(());
+        }
+        let (module, settings) = (module::get(), SETTINGS.current());
+        let wish = Wish {
+            url: self.url.bytes(),
+            key: FlightKey { db: ctx.db(), name: self.key()? },
+            options: &self.options,
+            settings: &settings,
+            now: self.now,
+        };
+        match wish.prospect(ctx, &module, &found)? {
+            Prospect::Serve(source) => {
+                count_served(source);
+                write_found(ctx, shape, &found, source);
+            }
+            Prospect::ServeAndRefresh => {
+                count_served(Source::Stale);
+                write_found(ctx, shape, &found, Source::Stale);
+                // It is answered; that the refresh cannot be started is counted, and no news to it.
+                let _ = wish.lead(ctx, &module, &found);
+            }
+            Prospect::Wait(flight, source) => {
+                waiting::wait_for(ctx, &module, flight, wish.patience(), (shape, source));
+            }
+            Prospect::Null => ctx.reply_null(),
+        }
+        Ok(())
+    }
+}
+
+/// The key of a URL's entry, under these options.
+///
+/// # Errors
+/// The URL's braces allow no variant key.
+pub fn key_of(url: &[u8], options: &Options) -> Result<Vec<u8>, crate::cache::key::UrlError> {
+    if options.variant.is_plain() { Ok(url.to_vec()) } else { options.variant.key(url) }
+}
+
+/// Judges what an open key holds.
+///
+/// # Errors
+/// [`CacheError::WrongType`].
+pub fn judge<'k>(
+    open: Option<&'k ReadKey>,
+    options: &Options,
+    now: Millis,
+) -> Result<Found<'k>, CacheError> {
+    let Some(key) = open else {
+        return Ok(Found::Nothing);
+    };
+    let stored = entry::decode(key.string().ok_or(CacheError::WrongType)?);
+    Ok(Found::judge(stored, options.stale, now))
+}
+
+/// Counts an answer that needed no flight.
+pub fn count_served(source: Source) {
+    if source == Source::Stale { STATS.stale_hits.bump() } else { STATS.hits.bump() }
+}

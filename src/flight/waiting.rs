@@ -1,0 +1,198 @@
+//! Clients that wait: for one answer, or for several that are given together.
+//!
+//! A client that waits for one answer is itself the waiter in the flight table. One that waits for
+//! several ([`Group`], `CACHE.MGET`) is in the group table, and each answer that it lacks is a waiter that
+//! names its place. Either way the client has one patience and gets one reply, from whoever takes it out
+//! of its table: the last landing, its patience, or the server that tells of its leaving.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::answer::{Shape, Source};
+use crate::cache::flights::{FlightId, WaiterId};
+use crate::cache::seconds::Millis;
+use crate::module::{self, Module};
+use crate::server::blocked::{Blocked, WaitingRoom};
+use crate::server::ctx::Ctx;
+use crate::server::timer::{OnTime, Timer};
+
+/// Who is told how a flight ended.
+pub struct Waiter {
+    /// Whom to tell.
+    pub recipient: Recipient,
+    /// Where the answer comes from in its eyes, if the flight brings an entry.
+    pub source: Source,
+}
+
+/// Whom to tell.
+pub enum Recipient {
+    /// A client that waits for this answer alone.
+    Client(Waiting, Shape),
+    /// A place in a group's answer.
+    Place(GroupId, usize),
+}
+
+/// A client that waits, with the timer of its patience.
+pub struct Waiting {
+    client: Blocked,
+    patience: Timer,
+}
+
+/// Names a group: the number of its client.
+pub type GroupId = u64;
+
+/// A client that waits for several answers.
+pub struct Group {
+    waiting: Waiting,
+    places: Vec<Place>,
+    missing: usize,
+}
+
+/// One of the answers of a group.
+#[derive(Clone)]
+pub enum Place {
+    /// Not there yet: null if the patience ends now.
+    Missing,
+    /// Null for good.
+    Null,
+    /// A stored string, and where its body begins.
+    Body(Arc<[u8]>, usize),
+    /// An error line.
+    Error(Arc<str>),
+}
+
+/// The groups that wait.
+pub type Groups = HashMap<GroupId, Group>;
+
+impl Waiting {
+    /// Blocks the client of the running command.
+    fn begin(ctx: &Ctx, patience: Millis) -> Self {
+        let client = Blocked::new::<Room>(ctx);
+        let patience = Timer::start::<Patience>(ctx, patience, client.number());
+        Self { client, patience }
+    }
+
+    /// Ends the wait; the client is still owed its reply.
+    pub fn end(self, ctx: &Ctx) -> Blocked {
+        self.patience.stop(ctx);
+        self.client
+    }
+}
+
+/// Lets the running command's client wait for one flight.
+pub fn wait_for(
+    ctx: &Ctx,
+    module: &Module,
+    flight: FlightId,
+    patience: Millis,
+    (shape, source): (Shape, Source),
+) {
+    let waiting = Waiting::begin(ctx, patience);
+    let id = WaiterId { client: waiting.client.number(), part: 0 };
+    let recipient = Recipient::Client(waiting, shape);
+    // A flight cannot land between being found and being joined: both are in this one callback. Were it
+    // so all the same, the waiter would be dropped here, and so be answered with an error.
+    let _ = module.flights().join(flight, id, Waiter { recipient, source });
+}
+
+/// Lets the running command's client wait for several answers: `places` has those that are there, and
+/// `flights` those that are not, each with its place.
+pub fn wait_for_all(
+    ctx: &Ctx,
+    module: &Module,
+    places: Vec<Place>,
+    flights: &[(usize, FlightId)],
+    patience: Millis,
+) {
+    let waiting = Waiting::begin(ctx, patience);
+    let group = waiting.client.number();
+    for &(part, flight) in flights {
+        let waiter = Waiter { recipient: Recipient::Place(group, part), source: Source::Miss };
+        let _ = module.flights().join(flight, WaiterId { client: group, part }, waiter);
+    }
+    module.groups().insert(group, Group { waiting, places, missing: flights.len() });
+}
+
+/// Puts an answer into its place; if it was the last to come, the client and all its answers.
+pub fn arrive(
+    ctx: &Ctx,
+    module: &Module,
+    group: GroupId,
+    place: usize,
+    answer: Place,
+) -> Option<(Blocked, Vec<Place>)> {
+    let mut groups = module.groups();
+    let waiting_group = groups.get_mut(&group)?;
+    *waiting_group.places.get_mut(place)? = answer;
+    waiting_group.missing -= 1;
+    if waiting_group.missing > 0 {
+        return None;
+    }
+    let done = groups.remove(&group)?;
+    Some((done.waiting.end(ctx), done.places))
+}
+
+/// Takes a client out of its table, and its waiters out of their flights.
+fn take(client: u64) -> Option<(Waiting, Option<Vec<Place>>)> {
+    let module = module::get();
+    let group = module.groups().remove(&client);
+    if let Some(group) = group {
+        let mut flights = module.flights();
+        for part in 0..group.places.len() {
+            flights.leave(WaiterId { client, part });
+        }
+        return Some((group.waiting, Some(group.places)));
+    }
+    let waiter = module.flights().leave(WaiterId { client, part: 0 })?;
+    match waiter.recipient {
+        Recipient::Client(waiting, _) => Some((waiting, None)),
+        Recipient::Place(..) => None,
+    }
+}
+
+/// A client's patience has ended; its flights go on.
+struct Patience;
+
+impl OnTime for Patience {
+    fn on_time(_: &Ctx, client: u64) {
+        match take(client) {
+            Some((waiting, None)) => waiting.client.answer(Ctx::reply_null).release(),
+            Some((waiting, Some(places))) => {
+                super::landing::answer_group(&module::get(), waiting.client, places);
+            }
+            None => {}
+        }
+    }
+}
+
+/// Where blocked clients wait.
+struct Room;
+
+impl WaitingRoom for Room {
+    fn leave(ctx: &Ctx, client: u64) -> Option<Blocked> {
+        let (waiting, _) = take(client)?;
+        Some(waiting.end(ctx))
+    }
+}
+
+/// Writes the answer of a group.
+pub fn write_places(ctx: &Ctx, places: &[Place]) {
+    ctx.reply_array(places.len());
+    for place in places {
+        match place {
+            Place::Missing | Place::Null => ctx.reply_null(),
+            Place::Body(stored, body_at) => ctx.reply_bytes(&stored[*body_at..]),
+            Place::Error(line) => ctx.reply_error(line),
+        }
+    }
+}
+
+/// How many bytes the answer of a group has.
+pub fn size(places: &[Place]) -> usize {
+    let sizes = places.iter().map(|place| match place {
+        Place::Body(stored, _) => stored.len(),
+        Place::Error(line) => line.len(),
+        Place::Missing | Place::Null => 0,
+    });
+    sizes.sum()
+}
