@@ -63,3 +63,6 @@ pub const HEADER: Argument = Argument {
     ),
     count: Count::Any,
 };
+
+/// `url [expiry [timeout]] [option ...]`, of the commands that may download.
+pub const DOWNLOADING: &[Argument] = &[URL, TIMES, STALE, REFRESH, NOWAIT, METHOD, BODY, HEADER];

@@ -22,16 +22,7 @@ impl Command for Fetch {
         summary: c"Returns status, headers, body, age and freshness of what is cached under a URL; downloads it first, as CACHE.GET does.",
         complexity: c"O(N) where N is the size of the body and headers. A miss adds one download, off the main thread.",
         since: c"0.1.0",
-        args: &[
-            arg::URL,
-            arg::TIMES,
-            arg::STALE,
-            arg::REFRESH,
-            arg::NOWAIT,
-            arg::METHOD,
-            arg::BODY,
-            arg::HEADER,
-        ],
+        args: arg::DOWNLOADING,
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {

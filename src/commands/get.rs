@@ -22,16 +22,7 @@ impl Command for Get {
         summary: c"Returns the body cached under a URL; downloads it first, once for all who ask, if it is not there.",
         complexity: c"O(N) where N is the size of the body, as GET. A miss adds one download, off the main thread.",
         since: c"0.1.0",
-        args: &[
-            arg::URL,
-            arg::TIMES,
-            arg::STALE,
-            arg::REFRESH,
-            arg::NOWAIT,
-            arg::METHOD,
-            arg::BODY,
-            arg::HEADER,
-        ],
+        args: arg::DOWNLOADING,
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {

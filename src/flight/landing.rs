@@ -107,7 +107,8 @@ fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mut re
     });
 }
 
-const fn may_answer_inline(clients: usize, size: usize) -> bool {
+/// Whether a landing may answer so many clients with so many bytes each by itself.
+pub const fn may_answer_inline(clients: usize, size: usize) -> bool {
     clients <= INLINE_CLIENTS && clients * size <= INLINE_BYTES
 }
 
@@ -192,7 +193,8 @@ pub fn answer_all(
     }
 }
 
-fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
+/// Tells all who wait that the flight brought nothing.
+pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);
     unmark(ctx, &landed);
     let now = clock::now();

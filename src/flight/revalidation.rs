@@ -12,6 +12,7 @@ use super::download::{Moments, Task};
 use super::landing::{self, ForAll};
 use super::takeoff;
 use crate::cache::entry::{self, Entry, Stored, decode};
+use crate::cache::error::FetchError;
 use crate::cache::flights::{FlightId, FlightKey};
 use crate::cache::headers::Headers;
 use crate::cache::stats::NotStored;
@@ -22,9 +23,6 @@ use crate::server::value::Value;
 
 /// The largest body that is copied to take over a longer head.
 const SMALL: usize = 1 << 20;
-
-/// The most bytes that one landing copies for waiters by itself, in one reply: what a hit would.
-const INLINE_BYTES: usize = 64 * 1024;
 
 /// Lands it; or, if the entry it asked about has gone meanwhile, sends it out again to download.
 pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut task: Task) {
@@ -51,19 +49,17 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
 
 fn answer(ctx: &Ctx, module: &Module, landed: landing::Landed, key: &FlightKey) {
     let waiting = landed.waiting();
-    if waiting == 0 || !ctx.select(key.db) {
+    if waiting == 0 {
         return;
     }
-    // Dropping the waiters of an entry that is gone in this very callback would answer them with an error.
-    let Some(open) = ReadKey::open_named(ctx, &key.name) else {
-        return;
-    };
-    let Some((stored, Stored::Entry(entry))) = open.string().map(|bytes| (bytes, decode(bytes)))
-    else {
-        return;
+    let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
+    let stored = open.as_ref().and_then(ReadKey::string).unwrap_or_default();
+    let Stored::Entry(entry) = decode(stored) else {
+        // Only an expiry of a millisecond or so ends before this callback does.
+        return landing::fail(ctx, module, landed, &FetchError::failed("it expired at once"));
     };
     // One waiter costs the copy that a hit costs; for several there is one, and the answerer's.
-    let entry_bytes = if waiting == 1 || waiting * stored.len() <= INLINE_BYTES {
+    let entry_bytes = if waiting == 1 || landing::may_answer_inline(waiting, stored.len()) {
         ForAll::Inline(stored)
     } else {
         ForAll::Copy(Arc::from(stored))
