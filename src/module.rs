@@ -1,5 +1,6 @@
 //! The module: its rings wired together, and the one piece of shared state.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
@@ -16,10 +17,17 @@ use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{OnInfo, Section};
-use crate::server::settings::{self, Registered};
+use crate::server::settings::{self, Registered, server_number};
 
 /// What is counted, since the module was loaded.
 pub static STATS: Stats = Stats::new();
+
+/// The longest string that the server takes from a client (`proto-max-bulk-len`): an entry that is longer
+/// could be stored, but neither restored nor migrated.
+static LONGEST_STRING: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// How much of it is left to an entry's head.
+const HEAD_ROOM: u64 = 512 * 1024;
 
 /// The module from load to unload; see [`get`].
 static MODULE: RwLock<Option<Arc<Module>>> = RwLock::new(None);
@@ -71,7 +79,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         backoff: Mutex::default(),
         _settings: settings,
     };
-    blocked::look_whether_commands_may_intervene(ctx);
+    look_at_the_server(ctx);
     STATS.reset();
     *MODULE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(module));
     Ok(())
@@ -94,6 +102,19 @@ pub fn stop() -> Result<(), String> {
     drop(module);
     SETTINGS.clear();
     Ok(())
+}
+
+/// Reads what of the server's own configuration matters here.
+fn look_at_the_server(ctx: &Ctx) {
+    blocked::look_whether_commands_may_intervene(ctx);
+    let longest = server_number(ctx, c"proto-max-bulk-len").unwrap_or(u64::MAX);
+    LONGEST_STRING.store(longest, Relaxed);
+}
+
+/// The largest body that is taken: what the setting says, and what fits into a string.
+pub fn max_body(settings: &Settings) -> u64 {
+    let fits = LONGEST_STRING.load(Relaxed).saturating_sub(HEAD_ROOM);
+    settings.max_body_size.min(fits)
 }
 
 impl Module {
@@ -147,7 +168,7 @@ impl OnEvent for Module {
     }
 
     fn reconfigured(ctx: &Ctx) {
-        blocked::look_whether_commands_may_intervene(ctx);
+        look_at_the_server(ctx);
     }
 }
 

@@ -133,9 +133,9 @@ install_rust() {
         rustup --quiet toolchain install stable --profile minimal --component rustfmt,clippy
         export RUSTUP_TOOLCHAIN=stable
     else
-        say "Installing Rust with rustup, from https://rustup.rs, for this user: the module needs Rust $1 or newer."
+        say "Installing Rust with rustup, from https://rustup.rs, into ~/.cargo: the module needs Rust $1 or newer."
         curl --proto '=https' --tlsv1.2 --silent --show-error --fail https://static.rust-lang.org/rustup/rustup-init.sh |
-            sh -s -- -y --quiet --no-modify-path --profile minimal --component rustfmt --component clippy
+            sh -s -- -y --quiet --no-modify-path --profile minimal --component rustfmt --component clippy >/dev/null
     fi
     has_rust "$1" || die "There is still no Rust $1; see https://rustup.rs."
 }

@@ -16,7 +16,7 @@ use crate::cache::origin::Request;
 use crate::cache::permit::Permit;
 use crate::cache::seconds::Millis;
 use crate::config::Settings;
-use crate::module::{Module, STATS};
+use crate::module::{self, Module, STATS};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace;
 use crate::server::main_thread;
@@ -147,7 +147,7 @@ impl Wish<'_> {
                 variant: self.options.variant.clone(),
                 validators,
                 time_left,
-                max_body: self.settings.max_body_size,
+                max_body: module::max_body(self.settings),
             },
             deadline: Instant::now() + time_left,
             life: Life {

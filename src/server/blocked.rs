@@ -26,17 +26,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
 use super::guarded;
-use super::settings::server_setting;
+use super::settings::server_number;
 
 /// Whether commands may come between a client's unblocking and its service.
 static COMMANDS_MAY_INTERVENE: AtomicBool = AtomicBool::new(false);
 
 /// Looks whether they may: at load, and when the server's configuration changes.
 pub fn look_whether_commands_may_intervene(ctx: &Ctx) {
-    let above = |name, bound| {
-        let number = server_setting(ctx, name).and_then(|number| number.parse::<u32>().ok());
-        number.is_some_and(|number| number > bound)
-    };
+    let above = |name, bound| server_number(ctx, name).is_some_and(|number| number > bound);
     COMMANDS_MAY_INTERVENE.store(above(c"io-threads", 1) || above(c"tls-port", 0), Relaxed);
 }
 

@@ -14,8 +14,13 @@ use super::guarded;
 use super::value::Value;
 use crate::cache::seconds::{self, Millis};
 
+/// A numeric setting of the server's own; `None` if it has none of that name.
+pub fn server_number(ctx: &Ctx, name: &CStr) -> Option<u64> {
+    server_setting(ctx, name)?.parse().ok()
+}
+
 /// A setting of the server's own, as `CONFIG GET` prints it.
-pub fn server_setting(ctx: &Ctx, name: &CStr) -> Option<String> {
+fn server_setting(ctx: &Ctx, name: &CStr) -> Option<String> {
     // SAFETY: the arguments are as the format names them; a reply that is not null is ours to look at and
     // to free once; its elements live as long as it does, and are looked at only if they are strings.
     unsafe {
