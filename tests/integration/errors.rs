@@ -173,3 +173,13 @@ fn a_failed_refill_leaves_what_someone_set_meanwhile() {
     assert_eq!(waiter.reply_error(), "HTTPSTATUS 404 Not Found");
     assert_eq!(scene.client.text(&["CACHE.GET", &url]), "set by hand");
 }
+
+#[test]
+fn toolarge_for_a_body_that_no_string_of_the_server_can_hold() {
+    let mut scene = Scene::new();
+    let url = scene.serve("/a", Reply::ok("x".repeat(600_000)));
+    scene.client.ok(&["CONFIG", "SET", "proto-max-bulk-len", "1mb"]);
+    assert!(scene.client.error(&["CACHE.GET", &url]).starts_with("TOOLARGE"));
+    scene.client.ok(&["CONFIG", "SET", "proto-max-bulk-len", "2mb"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]).len(), 600_000);
+}
