@@ -8,6 +8,8 @@
 //! | `timeouts.rs`   | how late a null comes                                 |
 //! | `large_body.rs` | a body of 100 MiB: the server's stall, its memory     |
 //! | `misses.rs`     | many cold URLs: a slow origin, an instant one         |
+//! | `whole.rs`      | FETCH, MGET, stale hits, a refresh answered by 304    |
+//! | `race.rs`       | two commands against each other, round by round       |
 //! | `load.rs`       | the load generator that they all use                  |
 //! | `neighbour.rs`  | another client, and what it notices of all this       |
 //! | `process.rs`    | what the operating system says about the server       |
@@ -29,10 +31,12 @@ mod load;
 mod misses;
 mod neighbour;
 mod process;
+mod race;
 mod resp;
 mod stampede;
 mod table;
 mod timeouts;
+mod whole;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -47,13 +51,14 @@ struct Scenario {
     run: fn(&mut Table),
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     Scenario { name: "hit", run: hit::run },
     Scenario { name: "stampede", run: stampede::run },
     Scenario { name: "timeouts", run: timeouts::run },
     Scenario { name: "large-body", run: large_body::run },
     Scenario { name: "slow-origin", run: misses::slow_origin },
     Scenario { name: "misses", run: misses::instant_origin },
+    Scenario { name: "whole", run: whole::run },
 ];
 
 fn main() -> ExitCode {

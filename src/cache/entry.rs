@@ -13,6 +13,8 @@
 //! the format's version; it is never widened silently: another layout takes another number, and a
 //! version that this code does not know is a miss.
 
+use memchr::memchr;
+
 use super::freshness::FreshUntil;
 use super::headers::{Headers, StoreHeaders};
 use super::seconds::Millis;
@@ -72,11 +74,13 @@ impl<'a> Entry<'a> {
 
     /// The stored headers, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let lines = self.bytes[FIXED..self.head_length].split(|&byte| byte == b'\n');
-        lines.filter_map(|line| {
-            let line = line.strip_suffix(b"\r")?;
-            let colon = line.iter().position(|&byte| byte == b':')?;
-            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        let mut rest = &self.bytes[FIXED..self.head_length];
+        std::iter::from_fn(move || {
+            let colon = memchr(b':', rest)?;
+            let end = colon + memchr(b'\r', &rest[colon..])?;
+            let header = (&rest[..colon], rest[colon + 1..end].trim_ascii());
+            rest = rest.get(end + 2..)?;
+            Some(header)
         })
     }
 
@@ -250,6 +254,65 @@ mod tests {
         let head = String::from_utf8(encode_head(200, &headers, &all_headers())).unwrap();
         assert!(!head.contains("x-evil"));
         assert!(head.ends_with("x-good: b\r\n\r\n"));
+    }
+
+    fn entry_of(bytes: &[u8]) -> Entry<'_> {
+        match decode(bytes) {
+            Stored::Entry(entry) => entry,
+            other => panic!("no entry: {other:?}"),
+        }
+    }
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        pairs.iter().map(|(name, value)| ((*name).into(), value.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn headers_read_back_with_their_repeats() {
+        let stored = headers(&[("link", "a"), ("x", ""), ("link", "b: c")]);
+        let bytes = encode(203, &stored, (1, 2), b"link: no\r\n");
+        let entry = entry_of(&bytes);
+        let read: Vec<_> = entry.headers().collect();
+        assert_eq!(read, [(&b"link"[..], &b"a"[..]), (b"x", b""), (b"link", b"b: c")]);
+        assert_eq!((entry.status(), entry.fetched()), (203, 1));
+        assert_eq!(entry_of(&encode(200, &vec![], (1, 2), b"a: b\r\n")).headers().count(), 0);
+    }
+
+    #[test]
+    fn only_an_entry_with_a_validator_can_be_asked_about() {
+        let with = headers(&[("etag", "W/\"1\""), ("last-modified", "today")]);
+        let validators = entry_of(&encode(200, &with, (1, 2), b"")).validators().unwrap();
+        assert_eq!(validators.etag.unwrap(), b"W/\"1\"");
+        assert_eq!(validators.last_modified.unwrap(), b"today");
+        let without = headers(&[("date", "today")]);
+        assert_eq!(entry_of(&encode(200, &without, (1, 2), b"")).validators(), None);
+    }
+
+    #[test]
+    fn a_304_replaces_what_it_names_but_not_what_describes_the_body() {
+        let old = headers(&[("etag", "1"), ("content-length", "4"), ("vary", "a"), ("vary", "b")]);
+        let bytes = encode(200, &old, (1, 2), b"body");
+        let new = headers(&[("vary", "c"), ("content-length", "0"), ("date", "today")]);
+        let mut head = entry_of(&bytes).updated_head(&new, &all_headers());
+        head.extend_from_slice(b"body");
+        let read: Vec<_> = entry_of(&head).headers().map(|(name, _)| name.to_vec()).collect();
+        assert_eq!(read, [&b"etag"[..], b"content-length", b"vary", b"date"]);
+    }
+
+    #[test]
+    fn a_shorter_head_is_padded_to_the_place_of_a_longer_one() {
+        let bytes = encode(200, &headers(&[("etag", "123456")]), (1, 2), b"body");
+        let length = bytes.len() - 4;
+        let mut head = encode_head(200, &headers(&[("etag", "12")]), &all_headers());
+        assert!(pad_head(&mut head, length));
+        assert_eq!(head.len(), length);
+        head.extend_from_slice(b"body");
+        let entry = entry_of(&head);
+        assert_eq!(entry.body(), b"body");
+        assert_eq!(entry.headers().collect::<Vec<_>>(), [(&b"etag"[..], &b"12"[..])]);
+        assert!(!pad_head(&mut head.clone(), length - 1), "a longer one fits nowhere");
+        let mut bare = encode_head(200, &vec![], &all_headers());
+        assert!(!pad_head(&mut bare, length), "there is no line to pad");
     }
 
     proptest! {
