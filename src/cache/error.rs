@@ -36,6 +36,8 @@ pub enum ArgumentError {
     StaleNegative,
     /// A method other than GET and POST.
     Method,
+    /// A body without `METHOD POST`.
+    Body,
     /// A header that is not well-formed, or not the caller's to set.
     Header,
     /// A number of keys that is none, or not that of the keys given.
@@ -87,6 +89,7 @@ impl fmt::Display for CacheError {
                 ArgumentError::TimeoutNegative => "ERR timeout is negative",
                 ArgumentError::StaleNegative => "ERR stale is negative",
                 ArgumentError::Method => "ERR method must be GET or POST",
+                ArgumentError::Body => "ERR body needs METHOD POST",
                 ArgumentError::Header => "ERR header is malformed or not allowed",
                 ArgumentError::KeyCount => {
                     "ERR numkeys should be greater than 0 and match the urls"

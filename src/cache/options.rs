@@ -64,6 +64,9 @@ impl Options {
             seen.push(name);
             options.take(name, || words.next().ok_or(ArgumentError::Syntax))?;
         }
+        if options.variant.body.is_some() && options.variant.method != Method::Post {
+            return Err(ArgumentError::Body);
+        }
         options.check_end(now)?;
         Ok(options)
     }
@@ -198,6 +201,8 @@ mod tests {
         assert_eq!(parse("STALE x"), Err(ArgumentError::NotAFloat));
         assert_eq!(parse("STALE -1"), Err(ArgumentError::StaleNegative));
         assert_eq!(parse("METHOD PUT"), Err(ArgumentError::Method));
+        assert_eq!(parse("BODY x"), Err(ArgumentError::Body));
+        assert_eq!(parse("METHOD GET BODY x"), Err(ArgumentError::Body));
         assert_eq!(parse("HEADER Host a"), Err(ArgumentError::Header));
     }
 

@@ -96,7 +96,7 @@ counters! {
     revalidated,
     /// Body bytes that revalidation spared.
     bytes_saved,
-    /// Flights that failed behind a stale entry, which stays.
+    /// Flights that failed over an entry that was there, stale or to be refreshed, and stays.
     failed_refreshes,
     /// Flights that failed with `HTTPSTATUS`.
     failed_httpstatus,

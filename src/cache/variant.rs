@@ -123,6 +123,15 @@ impl Variant {
     }
 }
 
+/// The URL whose variant has this key; `None` if it is no variant's.
+pub fn url_of(key: &[u8]) -> Option<&[u8]> {
+    const DIGEST: usize = 64;
+    let (digest, url) = key.strip_prefix(b"cache:variant:")?.split_at_checked(DIGEST)?;
+    let url = url.strip_prefix(b":")?;
+    let wrapped = url.strip_prefix(b"{").and_then(|url| url.strip_suffix(b"}"));
+    digest.iter().all(u8::is_ascii_hexdigit).then_some(wrapped.unwrap_or(url))
+}
+
 /// A header's name in lower case, if it is a token (RFC 9110 section 5.6.2) that may be sent.
 fn header_name(name: &[u8]) -> Option<String> {
     let is_token_byte =
@@ -184,6 +193,16 @@ mod tests {
         let digest = key.strip_prefix("cache:variant:").unwrap().strip_suffix(":{http://a/b}");
         assert!(digest.is_some_and(|hex| hex.len() == 64), "{key}");
         assert_eq!(with_headers(&[("a", "b")]).key(b"http://a/{}"), Err(UrlError::StrayBraces));
+    }
+
+    #[test]
+    fn a_variants_key_tells_its_url() {
+        let variant = with_headers(&[("a", "b")]);
+        for url in [&b"http://a/b"[..], b"http://a/#{page1}", b"http://a/{b"] {
+            assert_eq!(url_of(&variant.key(url).unwrap()), Some(url));
+            assert_eq!(url_of(url), None);
+        }
+        assert_eq!(url_of(b"cache:variant:short"), None);
     }
 
     #[test]

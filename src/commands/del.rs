@@ -5,6 +5,7 @@ use super::lookup::Call;
 use crate::cache::error::CacheError;
 use crate::cache::flights::{FlightKey, Void};
 use crate::cache::options::Takes;
+use crate::cache::variant;
 use crate::module;
 use crate::server::args::Args;
 use crate::server::command::{Command, KeyUse, Keys, Spec};
@@ -30,6 +31,9 @@ impl Command for Del {
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let name = Call::parse("cache.del", args, Takes::Naming)?.key()?;
         let deleted = keyspace::delete(ctx, &name);
+        if let Some(url) = variant::url_of(&name).filter(|_| deleted) {
+            keyspace::signal_modified(ctx, url);
+        }
         let key = FlightKey { db: ctx.db(), name };
         module::get().flights().void_key(&key, Void::Deleted);
         ctx.reply_integer(i64::from(deleted));

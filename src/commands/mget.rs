@@ -25,7 +25,7 @@ pub struct MGet;
 impl Command for MGet {
     const SPEC: Spec = Spec {
         name: c"cache.mget",
-        flags: c"write blocking",
+        flags: c"write blocking getkeys-api",
         arity: -3,
         keys: Keys::Counted,
         key_use: KeyUse::ReadOrFill,
@@ -48,7 +48,7 @@ impl Command for MGet {
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let wrong = |error| CacheError::Argument("cache.mget", error);
         let now = clock::now();
-        let count = key_count(args).ok_or(wrong(ArgumentError::KeyCount))?;
+        let count = args.key_count().ok_or(wrong(ArgumentError::KeyCount))?;
         let urls: Vec<&[u8]> = args.bytes_from(2).take(count).collect();
         let rest = args.bytes_from(2 + count);
         let options = Options::parse(rest, Takes::All, now).map_err(wrong)?;
@@ -58,11 +58,6 @@ impl Command for MGet {
         }
         Ok(())
     }
-}
-
-fn key_count(args: &Args<'_>) -> Option<usize> {
-    let count = std::str::from_utf8(args.get(1)?.bytes()).ok()?.parse().ok()?;
-    (1..=args.len() - 2).contains(&count).then_some(count)
 }
 
 type KeyName = Result<Vec<u8>, crate::cache::key::UrlError>;

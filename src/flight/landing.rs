@@ -13,6 +13,7 @@
 //! A flight that found the entry to be still good lands in `revalidation`.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::answer::{Shape, Source, write_stored};
@@ -23,6 +24,7 @@ use crate::cache::error::FetchError;
 use crate::cache::flights::{Flight, FlightId};
 use crate::cache::permit::Outcome;
 use crate::cache::stats::NotStored;
+use crate::cache::variant;
 use crate::clock;
 use crate::config::SETTINGS;
 use crate::module::{self, Module, STATS};
@@ -266,13 +268,22 @@ fn store(ctx: &Ctx, landed: &Landed, value: Value, ends: Option<u64>) -> Kept {
     };
     match stored {
         Ok(shared) => {
-            keyspace::notify(ctx, c"cache.store", &landed.key.name);
+            tell_changed(ctx, c"cache.store", &landed.key.name);
             Kept::Shared(shared)
         }
         Err((reason, value)) => {
             STATS.not_stored(reason);
             Kept::Own(value)
         }
+    }
+}
+
+/// Tells that an entry has changed: by an event on its key and, if it is a variant's, to whoever has
+/// read it by its URL, which is the key that tracking remembers of such a call.
+pub fn tell_changed(ctx: &Ctx, event: &CStr, name: &[u8]) {
+    keyspace::notify(ctx, event, name);
+    if let Some(url) = variant::url_of(name) {
+        keyspace::signal_modified(ctx, url);
     }
 }
 

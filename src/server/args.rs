@@ -36,6 +36,17 @@ impl<'a> Args<'a> {
         rest.iter().map(|&string| Arg(string, PhantomData).bytes())
     }
 
+    /// The count of keys that argument 1 gives, if it is above zero and there are as many behind it.
+    pub fn key_count(&self) -> Option<usize> {
+        let digits = self.get(1)?.bytes();
+        // As Redis reads a whole number: digits, and no zero before them.
+        if !matches!(digits.first(), Some(b'1'..=b'9')) {
+            return None;
+        }
+        let count = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        (1..=self.len() - 2).contains(&count).then_some(count)
+    }
+
     /// The argument at `index`, if it was given.
     pub fn get(&self, index: usize) -> Option<Arg<'a>> {
         self.0.get(index).map(|&string| Arg(string, PhantomData))

@@ -51,7 +51,8 @@ pub struct Spec {
 pub enum Keys {
     /// One, at argument 1.
     First,
-    /// As many as argument 1 says, behind it.
+    /// As many as argument 1 says, behind it. Needs the flag `getkeys-api`: a cluster does not heed such
+    /// a key specification by itself.
     Counted,
 }
 
@@ -131,12 +132,23 @@ unsafe extern "C" fn handle<C: Command>(
 ) -> c_int {
     // SAFETY: the server gives a live context and the arguments, for the time of the call.
     let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(start, count)) };
+    if C::SPEC.keys == Keys::Counted && ctx.asks_for_keys() {
+        guarded(|| report_keys(&ctx, &args, C::SPEC.key_use));
+        return OK;
+    }
     match guarded(|| C::run(&ctx, &args)) {
         Some(Ok(())) => {}
         Some(Err(error)) => ctx.reply_error(&error.to_string()),
         None => ctx.reply_error("ERR internal error"),
     }
     OK
+}
+
+/// Tells where the keys of a call are, if their count is one that can be.
+fn report_keys(ctx: &Ctx, args: &Args<'_>, key_use: KeyUse) {
+    for position in 2..2 + args.key_count().unwrap_or(0) {
+        ctx.report_key(position, key_use.flags());
+    }
 }
 
 impl Registration {

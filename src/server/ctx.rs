@@ -1,6 +1,6 @@
 //! A module context: replies, the selected database, and what state the server is in.
 
-use std::ffi::c_long;
+use std::ffi::{c_int, c_long};
 
 use super::api::{OK, api, raw};
 
@@ -66,6 +66,21 @@ impl Ctx {
     pub fn writes_are_paused(&self) -> bool {
         // SAFETY: takes no arguments, and is called on the main thread.
         unsafe { api!(RedisModule_AvoidReplicaTraffic()) != 0 }
+    }
+
+    /// Whether the server does not want a command to run, but to say where its keys are.
+    pub(super) fn asks_for_keys(&self) -> bool {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_IsKeysPositionRequest(self.raw)) != 0 }
+    }
+
+    /// Says that there is a key at this position, and what happens to it.
+    pub(super) fn report_key(&self, position: usize, flags: u64) {
+        let (Ok(position), Ok(flags)) = (c_int::try_from(position), c_int::try_from(flags)) else {
+            return;
+        };
+        // SAFETY: the context is live (`from_raw`), and the server has asked.
+        unsafe { api!(RedisModule_KeyAtPosWithFlags(self.raw, position, flags)) };
     }
 
     /// Answers a bulk string.

@@ -195,6 +195,13 @@ pub fn delete(ctx: &Ctx, name: &[u8]) -> bool {
     }
 }
 
+/// Tells whoever watches or tracks a key of the selected database that it has changed.
+pub fn signal_modified(ctx: &Ctx, name: &[u8]) {
+    let name = Value::new(name);
+    // SAFETY: both live through the call.
+    unsafe { api!(RedisModule_SignalModifiedKey(ctx.raw(), name.raw())) };
+}
+
 /// Whether a key is in the selected database; touches neither its statistics nor its age.
 pub fn exists(ctx: &Ctx, name: &[u8]) -> bool {
     let name = Value::new(name);

@@ -30,9 +30,22 @@ fn command_info(client: &mut Client, name: &str) -> Vec<Value> {
 fn command_info_is_complete() {
     let server = Server::start();
     let mut client = server.client();
-    for (name, arity, flags, not_flags, key) in [
-        ("cache.get", -2, &["write", "blocking"][..], &["denyoom", "readonly", "fast"][..], "rw"),
-        ("cache.peek", -2, &["readonly", "fast"], &["write", "blocking", "denyoom"], "ro"),
+    let fills = (&["write", "blocking"][..], &["denyoom", "readonly", "fast"][..]);
+    let one = "begin_search [type index spec [index 1]]";
+    let counted = "find_keys [type keynum spec [keynumidx 0 firstkey 1 keystep 1]]";
+    for (name, arity, (flags, not_flags), first_last_step, key, found_by) in [
+        ("cache.get", -2, fills, [1, 1, 1], "rw", one),
+        ("cache.fetch", -2, fills, [1, 1, 1], "rw", one),
+        ("cache.mget", -3, fills, [0, 0, 0], "rw", counted),
+        (
+            "cache.peek",
+            -2,
+            (&["readonly", "fast"], &["write", "blocking", "denyoom"]),
+            [1, 1, 1],
+            "ro",
+            one,
+        ),
+        ("cache.del", -2, (&["write"], &["readonly", "blocking", "denyoom"]), [1, 1, 1], "rm", one),
     ] {
         let parts = command_info(&mut client, name);
         assert_eq!(printed(&parts[0]), name);
@@ -44,11 +57,12 @@ fn command_info_is_complete() {
         for flag in not_flags {
             assert!(!found.contains(flag), "{name} is {flag}: {found}");
         }
-        let first_last_step = [1, 1, 1].map(Value::Int);
-        assert_eq!(parts[3..6], first_last_step, "{name}: keys");
+        assert_eq!(parts[3..6], first_last_step.map(Value::Int), "{name}: keys");
         let specs = printed(&parts[8]);
         assert!(specs.contains(key), "{name}: {specs}");
-        assert!(specs.contains("begin_search [type index spec [index 1]]"), "{name}: {specs}");
+        assert!(specs.contains(found_by), "{name}: {specs}");
+        let searched_at_one = "begin_search [type index spec [index 1]]";
+        assert!(specs.contains(searched_at_one), "{name}: {specs}");
     }
 }
 
@@ -56,11 +70,21 @@ fn command_info_is_complete() {
 fn the_server_finds_the_key_of_each_call() {
     let server = Server::start();
     let mut client = server.client();
-    for call in
-        [&["CACHE.GET", "url", "60", "10"][..], &["CACHE.GET", "url"], &["CACHE.PEEK", "url"]]
-    {
+    for (call, wanted) in [
+        (&["CACHE.GET", "url", "60", "10"][..], &["url"][..]),
+        (&["CACHE.GET", "url"], &["url"]),
+        (&["CACHE.PEEK", "url"], &["url"]),
+        (&["CACHE.FETCH", "url", "60", "STALE", "5"], &["url"]),
+        (&["CACHE.DEL", "url", "METHOD", "POST", "BODY", "x"], &["url"]),
+        (&["CACHE.MGET", "1", "url"], &["url"]),
+        (&["CACHE.MGET", "2", "one", "other", "60", "10", "NOWAIT"], &["one", "other"]),
+    ] {
         let keys = client.array(&[&["COMMAND", "GETKEYS"], call].concat());
-        assert_eq!(keys, [Value::BulkString(b"url".into())], "{call:?}");
+        let keys: Vec<_> = keys.into_iter().map(bytes_of).collect();
+        assert_eq!(keys, wanted.iter().map(|key| key.as_bytes()).collect::<Vec<_>>(), "{call:?}");
+    }
+    for wrong in [["CACHE.MGET", "0", "a"], ["CACHE.MGET", "2", "a"], ["CACHE.MGET", "x", "a"]] {
+        client.error(&[&["COMMAND", "GETKEYS"], &wrong[..]].concat());
     }
 }
 
@@ -68,17 +92,20 @@ fn the_server_finds_the_key_of_each_call() {
 fn command_docs_are_complete() {
     let server = Server::start();
     let mut client = server.client();
+    let times = ["expiry", "timeout", "refresh", "nowait"];
+    let variant = ["method", "body", "header", "post", "multiple"];
     for (name, words) in [
-        (
-            "cache.get",
-            &["summary", "complexity", "arguments", "url", "expiry", "timeout", "optional"][..],
-        ),
-        ("cache.peek", &["summary", "complexity", "arguments", "url"]),
+        ("cache.get", [&["stale"], &times[..], &variant].concat()),
+        ("cache.fetch", [&["stale"], &times[..], &variant].concat()),
+        ("cache.mget", [&["stale", "numkeys"], &times[..], &variant].concat()),
+        ("cache.peek", [&["stale"], &variant[..]].concat()),
+        ("cache.del", variant.to_vec()),
     ] {
+        let common = ["summary", "complexity", "since", "arguments", "url", "optional"];
         let docs = client.array(&["COMMAND", "DOCS", name]);
         assert_eq!(docs.len(), 2, "{name} has no docs");
         let docs = printed(&docs[1]);
-        for word in words {
+        for word in common.iter().chain(&words) {
             assert!(docs.contains(word), "the docs of {name} lack {word}: {docs}");
         }
     }
@@ -93,12 +120,30 @@ fn a_users_key_patterns_are_the_hosts_it_may_fetch_from() {
     let mut app = scene.server.client();
     app.ok(&["AUTH", "app", "any"]);
     assert_eq!(app.text(&["CACHE.GET", &open]), BODY);
-    for command in ["CACHE.GET", "CACHE.PEEK"] {
+    for command in ["CACHE.GET", "CACHE.PEEK", "CACHE.FETCH", "CACHE.DEL"] {
         assert!(app.error(&[command, &shut]).starts_with("NOPERM "));
+        let error = app.error(&[command, &shut, "HEADER", "Accept", "a"]);
+        assert!(error.starts_with("NOPERM "), "{command}: {error}");
     }
+    assert!(app.error(&["CACHE.MGET", "2", &open, &shut]).starts_with("NOPERM "));
     let wanders = scene.origin.url("/open/../shut/a");
     assert!(app.error(&["CACHE.GET", &wanders]).starts_with("ERR invalid url: "));
     assert_eq!(scene.origin.total(), 1);
+}
+
+/// Where the server reads a number otherwise than the module it finds other
+/// keys than the module uses, and checks none of those.
+#[test]
+fn a_count_of_keys_that_the_server_does_not_read_gets_past_no_key_pattern() {
+    let mut scene = Scene::new();
+    let shut = scene.serve("/shut", Reply::ok(BODY));
+    scene.client.ok(&["ACL", "SETUSER", "app", "on", "nopass", "+@all", "~http://open/*"]);
+    let mut app = scene.server.client();
+    app.ok(&["AUTH", "app", "any"]);
+    let mut past = vec!["1", "+1", "01", "1.0", " 1", "0x1"];
+    past.retain(|count| app.call(&["CACHE.MGET", count, &shut]).is_ok());
+    assert_eq!(past, [""; 0]);
+    assert_eq!(scene.origin.total(), 0);
 }
 
 #[test]
@@ -110,7 +155,14 @@ fn a_user_who_may_only_read_can_peek_and_not_get() {
     let mut reader = scene.server.client();
     reader.ok(&["AUTH", "reader", "any"]);
     assert_eq!(reader.text(&["CACHE.PEEK", &url]), BODY);
-    assert!(reader.error(&["CACHE.GET", &url]).starts_with("NOPERM "));
+    for call in [
+        &["CACHE.GET", &url][..],
+        &["CACHE.FETCH", &url],
+        &["CACHE.MGET", "1", &url],
+        &["CACHE.DEL", &url],
+    ] {
+        assert!(reader.error(call).starts_with("NOPERM "), "{call:?}");
+    }
 }
 
 #[test]

@@ -11,16 +11,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fetched;
+mod handmade;
 mod scene;
 
 mod arguments;
+mod cluster;
 mod commands;
 mod config;
 mod databases;
+mod del;
 mod disconnects;
+mod docs;
 mod downloads;
 mod entry;
 mod errors;
+mod events;
+mod fetch;
 mod flights;
 mod guard;
 mod hit_and_miss;
@@ -28,12 +35,20 @@ mod http;
 mod info;
 mod lifecycle;
 mod logs;
+mod mget;
+mod mget_waits;
 mod multi_lua;
+mod options;
 mod persistence;
 mod refusals;
+mod revalidated_head;
+mod revalidation;
 mod rings;
+mod stale;
 mod stampede;
 mod the_support;
 mod timeouts;
+mod tracking;
 mod unblock;
+mod variants;
 mod voiding;

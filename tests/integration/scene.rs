@@ -4,6 +4,7 @@
 
 use crate::support::client::bytes_of;
 use crate::support::server::Builder;
+use crate::support::until::until_equal;
 use crate::support::{Client, Gate, Origin, Reply, Server, Value, until};
 
 /// What an origin answers where the test does not care what.
@@ -76,6 +77,13 @@ impl Scene {
     pub fn until_fresh(&self, url: &str) {
         let mut client = self.server.client();
         until("the entry to be there", || peek(&mut client, url).is_some());
+    }
+
+    /// Waits until the URL is answered from the cache, with this body.
+    pub fn until_body(&self, url: &str, body: &str) {
+        let mut client = self.server.client();
+        let wanted = Some(body.as_bytes().to_vec());
+        until_equal("the entry", &wanted, || peek(&mut client, url));
     }
 
     /// Waits until the URL's entry has expired.
