@@ -19,6 +19,7 @@ impl Command for Del {
     const SPEC: Spec = Spec {
         name: c"cache.del",
         flags: c"write fast",
+        categories: c"write fast",
         arity: -2,
         keys: Keys::First,
         key_use: KeyUse::Delete,

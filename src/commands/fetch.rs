@@ -16,6 +16,7 @@ impl Command for Fetch {
     const SPEC: Spec = Spec {
         name: c"cache.fetch",
         flags: c"write blocking",
+        categories: c"write blocking",
         arity: -2,
         keys: Keys::First,
         key_use: KeyUse::ReadOrFill,

@@ -16,6 +16,7 @@ impl Command for Get {
     const SPEC: Spec = Spec {
         name: c"cache.get",
         flags: c"write blocking",
+        categories: c"write blocking",
         arity: -2,
         keys: Keys::First,
         key_use: KeyUse::ReadOrFill,

@@ -26,6 +26,7 @@ impl Command for MGet {
     const SPEC: Spec = Spec {
         name: c"cache.mget",
         flags: c"write blocking getkeys-api",
+        categories: c"write blocking",
         arity: -3,
         keys: Keys::Counted,
         key_use: KeyUse::ReadOrFill,

@@ -15,6 +15,7 @@ impl Command for Peek {
     const SPEC: Spec = Spec {
         name: c"cache.peek",
         flags: c"readonly fast",
+        categories: c"read fast",
         arity: -2,
         keys: Keys::First,
         key_use: KeyUse::Read,

@@ -30,6 +30,8 @@ pub struct Spec {
     pub name: &'static CStr,
     /// Flags as `RedisModule_CreateCommand` takes them.
     pub flags: &'static CStr,
+    /// Its ACL categories, where modules may say them (Redis 7.2, Valkey).
+    pub categories: &'static CStr,
     /// How many arguments it has, its name among them; negative for "at least".
     pub arity: c_int,
     /// Where its keys are.
@@ -177,6 +179,11 @@ impl Registration {
             let command = api!(RedisModule_GetCommand(ctx.raw(), name.as_ptr()));
             if command.is_null() || self.describe(command) == ERR {
                 return failed("description");
+            }
+            if let Some(categorise) = raw::RedisModule_SetCommandACLCategories
+                && categorise(command, self.spec.categories.as_ptr()) == ERR
+            {
+                return failed("categories");
             }
         }
         Ok(())

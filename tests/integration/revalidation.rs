@@ -4,7 +4,6 @@
 use crate::fetched::fetch;
 use crate::handmade::{self, FIXED, fresh_until, now};
 use crate::scene::{BODY, Scene};
-use crate::support::client::bytes_of;
 use crate::support::server::Builder;
 use crate::support::{Gate, Reply, Request, Server, Value, until};
 
