@@ -38,63 +38,39 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     };
     STATS.revalidated.bump();
     STATS.bytes_saved.add(renewal.body_length as u64);
-    let waiting = landed.waiting();
-    // A small entry is answered from a copy: its new life may be so short that it ends right here.
-    let copy = (waiting > 0 && landing::may_answer_inline(waiting, renewal.length()))
-        .then(|| copy_of(ctx, &key))
-        .flatten();
-    let allowed = landing::may_store(ctx, &landed);
-    let renewed = allowed.and_then(|()| renewal.write(ctx, &key, &task));
     landing::unmark(ctx, &landed);
-    let copy = match renewed {
-        Ok(head) => {
-            landing::tell_changed(ctx, c"cache.refresh", &key.name);
-            copy.map(|(stored, body_at)| (([&head, &stored[body_at..]]).concat(), head.len()))
-        }
-        Err(reason) => {
-            STATS.not_stored(reason);
-            copy
-        }
-    };
-    let leaders = Some(Source::Revalidated);
-    match copy {
-        Some((stored, body_at)) => {
-            let entry = ForAll::Inline(&stored);
-            landing::answer_all(ctx, module, landed, &entry, body_at, leaders);
-        }
-        None => answer_from_keyspace(ctx, module, landed, &key, leaders),
+    let allowed = landing::may_store(ctx, &landed);
+    let mut landed = Some(landed);
+    let renewed = allowed.and_then(|()| {
+        renewal.write(ctx, &key, &task, |stored| {
+            landed.take().into_iter().for_each(|landed| answer(ctx, module, landed, stored));
+        })
+    });
+    match renewed {
+        Ok(()) => landing::tell_changed(ctx, c"cache.refresh", &key.name),
+        Err(reason) => STATS.not_stored(reason),
+    }
+    if let Some(landed) = landed {
+        let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
+        let stored = open.as_ref().and_then(ReadKey::string).unwrap_or_default();
+        answer(ctx, module, landed, stored);
     }
 }
 
-fn copy_of(ctx: &Ctx, key: &FlightKey) -> Option<(Vec<u8>, usize)> {
-    let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten()?;
-    let stored = open.string()?;
-    match decode(stored) {
-        Stored::Entry(entry) => Some((stored.to_vec(), entry.body_at())),
-        _ => None,
-    }
-}
-
-fn answer_from_keyspace(
-    ctx: &Ctx,
-    module: &Module,
-    landed: landing::Landed,
-    key: &FlightKey,
-    leaders: Option<Source>,
-) {
+/// Answers the waiters with the entry as it is stored.
+fn answer(ctx: &Ctx, module: &Module, landed: landing::Landed, stored: &[u8]) {
     let waiting = landed.waiting();
-    if waiting == 0 {
-        return;
-    }
-    let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
-    let stored = open.as_ref().and_then(ReadKey::string).unwrap_or_default();
     let Stored::Entry(entry) = decode(stored) else {
-        return landing::fail(ctx, module, landed, &FetchError::failed("it expired at once"));
+        return landing::fail(ctx, module, landed, &FetchError::failed("the entry has expired"));
     };
     // One waiter costs the copy that a hit costs; for several there is one, and the answerer's.
-    let entry_bytes =
-        if waiting == 1 { ForAll::Inline(stored) } else { ForAll::Copy(Arc::from(stored)) };
-    landing::answer_all(ctx, module, landed, &entry_bytes, entry.body_at(), leaders);
+    let for_all = if waiting <= 1 || landing::may_answer_inline(waiting, stored.len()) {
+        ForAll::Inline(stored)
+    } else {
+        ForAll::Copy(Arc::from(stored))
+    };
+    let leaders = Some(Source::Revalidated);
+    landing::answer_all(ctx, module, landed, &for_all, entry.body_at(), leaders);
 }
 
 /// How an entry gets its new life.
@@ -134,26 +110,33 @@ impl Renewal {
         Self { body_length, head: stored[..body_at].to_vec(), copy_of_body: None }
     }
 
-    /// How long the renewed entry will be.
-    const fn length(&self) -> usize {
-        self.head.len() + self.body_length
-    }
-
-    /// Writes it, and gives back its new head.
-    fn write(mut self, ctx: &Ctx, key: &FlightKey, task: &Task) -> Result<Vec<u8>, NotStored> {
+    /// Writes it. `then` is shown the renewed entry before its end is set: that may be a moment which has
+    /// passed already, and the entry is gone then.
+    fn write(
+        mut self,
+        ctx: &Ctx,
+        key: &FlightKey,
+        task: &Task,
+        then: impl FnOnce(&[u8]),
+    ) -> Result<(), NotStored> {
         let Moments { now, fresh_until, ends } =
             task.life.begin().map_err(|_| NotStored::Refused)?;
         if let Some(start) = self.head.first_chunk_mut() {
             entry::stamp(start, now, fresh_until);
         }
-        match self.copy_of_body {
-            None => keyspace::overwrite(ctx, &key.name, &self.head, ends)?,
-            Some(body) => {
-                let mut value = Value::new(&self.head);
-                value.append(&body);
+        if let Some(body) = self.copy_of_body {
+            let mut value = Value::new(&self.head);
+            value.append(&body);
+            let stored =
                 keyspace::store(ctx, &key.name, value, ends).map_err(|(refusal, _)| refusal)?;
-            }
+            then(stored.bytes());
+            return Ok(());
         }
-        Ok(self.head)
+        keyspace::overwrite(ctx, &key.name, &self.head)?;
+        if let Some(stored) = ReadKey::open_named(ctx, &key.name).as_ref().and_then(ReadKey::string)
+        {
+            then(stored);
+        }
+        Ok(keyspace::expire_at(ctx, &key.name, ends)?)
     }
 }

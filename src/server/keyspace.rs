@@ -144,18 +144,13 @@ unsafe fn outcome(reply: *mut raw::RedisModuleCallReply) -> Result<(), Refusal> 
     }
 }
 
-/// Writes over the start of an entry of the selected database, in place, and has it expire at `ends`.
+/// Writes over the start of an entry of the selected database, in place.
 ///
 /// # Errors
 /// Redis's refusal.
-pub fn overwrite(
-    ctx: &Ctx,
-    name: &[u8],
-    start: &[u8],
-    ends: Option<Millis>,
-) -> Result<(), Refusal> {
+pub fn overwrite(ctx: &Ctx, name: &[u8], start: &[u8]) -> Result<(), Refusal> {
     let name = Value::new(name);
-    // SAFETY: the arguments are as the formats name them and outlive the calls.
+    // SAFETY: the arguments are as the format names them and outlive the call.
     unsafe {
         outcome(api!(RedisModule_Call(
             ctx.raw(),
@@ -165,22 +160,30 @@ pub fn overwrite(
             c_longlong::from(0),
             start.as_ptr(),
             start.len()
-        )))?;
-        match ends {
-            None => outcome(api!(RedisModule_Call(
-                ctx.raw(),
-                c"PERSIST".as_ptr(),
-                c"!Ss".as_ptr(),
-                name.raw()
-            ))),
-            Some(ends) => outcome(api!(RedisModule_Call(
+        )))
+    }
+}
+
+/// Has a key of the selected database expire at `ends`; never, if there is no such moment.
+///
+/// # Errors
+/// Redis's refusal.
+pub fn expire_at(ctx: &Ctx, name: &[u8], ends: Option<Millis>) -> Result<(), Refusal> {
+    let name = Value::new(name);
+    // SAFETY: the arguments are as the formats name them and outlive the calls.
+    unsafe {
+        outcome(match ends {
+            None => {
+                api!(RedisModule_Call(ctx.raw(), c"PERSIST".as_ptr(), c"!Ss".as_ptr(), name.raw()))
+            }
+            Some(ends) => api!(RedisModule_Call(
                 ctx.raw(),
                 c"PEXPIREAT".as_ptr(),
                 c"!Ssl".as_ptr(),
                 name.raw(),
                 c_longlong::try_from(ends).unwrap_or(c_longlong::MAX)
-            ))),
-        }
+            )),
+        })
     }
 }
 
