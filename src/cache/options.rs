@@ -9,7 +9,7 @@ use super::seconds::{self, Millis};
 use super::variant::{Method, Variant};
 
 /// What a call asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// How long an entry that this call leads home stays fresh.
     pub expiry: Option<Expiry>,
@@ -37,6 +37,16 @@ pub enum Takes {
 }
 
 impl Options {
+    /// What a call asks for that gives no more than its URL.
+    pub const NONE: Self = Self {
+        expiry: None,
+        timeout: None,
+        stale: None,
+        refresh: false,
+        no_wait: false,
+        variant: Variant::PLAIN,
+    };
+
     /// Parses what stands behind the URL.
     ///
     /// # Errors

@@ -74,9 +74,12 @@ const REFUSED: [&str; 17] = [
 ];
 
 impl Variant {
+    /// The plain request for a URL.
+    pub const PLAIN: Self = Self { method: Method::Get, body: None, headers: Vec::new() };
+
     /// Whether this is the plain request for the URL, whose entry is under the URL itself.
-    pub fn is_plain(&self) -> bool {
-        *self == Self::default()
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.method, Method::Get) && self.body.is_none() && self.headers.is_empty()
     }
 
     /// Adds a header; false if its name or value is none that may be sent.

@@ -1,6 +1,8 @@
 //! What the commands have in common: a call's key, its options, what is stored there, and the way from
 //! there to an answer.
 
+use std::borrow::Cow;
+
 use crate::cache::decide::Found;
 use crate::cache::entry;
 use crate::cache::error::{ArgumentError, CacheError};
@@ -17,11 +19,13 @@ use crate::server::args::{Arg, Args};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::ReadKey;
 
+static NO_OPTIONS: Options = Options::NONE;
+
 /// A call for one URL.
 pub struct Call<'a> {
     url: Arg<'a>,
     /// What it asks for.
-    pub options: Options,
+    pub options: Cow<'static, Options>,
     /// When.
     pub now: Millis,
 }
@@ -37,9 +41,9 @@ impl<'a> Call<'a> {
         let now = clock::now();
         // Most calls have no options, and a hit pays for this.
         let options = if args.len() == 2 {
-            Options::default()
+            Cow::Borrowed(&NO_OPTIONS)
         } else {
-            Options::parse(args.bytes_from(2), takes, now).map_err(wrong)?
+            Cow::Owned(Options::parse(args.bytes_from(2), takes, now).map_err(wrong)?)
         };
         Ok(Self { url, options, now })
     }
