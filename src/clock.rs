@@ -1,4 +1,5 @@
-//! The one clock: unix time, as the stored format has it. Rules never read it; it is handed to them.
+//! The precise clock: unix time, as the stored format has it. Rules never read a clock; `now` is handed to
+//! them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

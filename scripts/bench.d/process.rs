@@ -37,6 +37,11 @@ pub fn threads(server: &Server) -> usize {
         .count()
 }
 
+/// Files, and so connections, that the server has open.
+pub fn open_files(server: &Server) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("it runs").count()
+}
+
 /// Kibibytes of memory that the process has resident now.
 pub fn resident_kib(server: &Server) -> u64 {
     status(server, "VmRSS:")

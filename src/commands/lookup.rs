@@ -9,13 +9,13 @@ use crate::cache::error::{ArgumentError, CacheError};
 use crate::cache::flights::FlightKey;
 use crate::cache::options::{Options, Takes};
 use crate::cache::seconds::Millis;
-use crate::clock;
 use crate::config::SETTINGS;
 use crate::flight::answer::{Shape, Source, write_found};
 use crate::flight::takeoff::{Prospect, Wish};
 use crate::flight::waiting;
 use crate::module::{self, STATS};
 use crate::server::args::{Arg, Args};
+use crate::server::clock;
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::ReadKey;
 
@@ -38,7 +38,7 @@ impl<'a> Call<'a> {
     pub fn parse(command: &'static str, args: &Args<'a>, takes: Takes) -> Result<Self, CacheError> {
         let wrong = |error| CacheError::Argument(command, error);
         let url = args.get(1).ok_or(wrong(ArgumentError::Syntax))?;
-        let now = clock::now();
+        let now = clock::recent();
         // Most calls have no options, and a hit pays for this.
         let options = if args.len() == 2 {
             Cow::Borrowed(&NO_OPTIONS)

@@ -8,13 +8,13 @@ use crate::cache::decide::Found;
 use crate::cache::error::{ArgumentError, CacheError};
 use crate::cache::flights::{FlightId, FlightKey};
 use crate::cache::options::{Options, Takes};
-use crate::clock;
 use crate::config::SETTINGS;
 use crate::flight::answer::Source;
 use crate::flight::takeoff::{Prospect, Wish};
 use crate::flight::waiting::{self, Place};
 use crate::module::{self, Module, STATS};
 use crate::server::args::Args;
+use crate::server::clock;
 use crate::server::command::{Command, KeyUse, Keys, Spec};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::ReadKey;
@@ -48,7 +48,7 @@ impl Command for MGet {
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let wrong = |error| CacheError::Argument("cache.mget", error);
-        let now = clock::now();
+        let now = clock::recent();
         let count = args.key_count().ok_or(wrong(ArgumentError::KeyCount))?;
         let urls: Vec<&[u8]> = args.bytes_from(2).take(count).collect();
         let rest = args.bytes_from(2 + count);

@@ -20,6 +20,7 @@ mod api;
 pub mod answers;
 pub mod args;
 pub mod blocked;
+pub mod clock;
 pub mod command;
 pub mod ctx;
 pub mod events;

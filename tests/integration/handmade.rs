@@ -23,7 +23,7 @@ pub struct Entry {
 
 /// An entry that went stale a minute ago.
 pub fn stale(body: impl AsRef<[u8]>) -> Entry {
-    Entry { headers: String::new(), body: body.as_ref().into(), fresh_for: -60_000 }
+    Entry { headers: String::new(), body: body.as_ref().into(), fresh_for: -61_000 }
 }
 
 /// An entry that is fresh for another minute.
