@@ -72,7 +72,8 @@ impl Unit {
 
     fn number(self, value: f64) -> String {
         match self {
-            Self::Times | Self::Seconds => format!("{value:.2}"),
+            Self::Times => format!("{value:.3}"),
+            Self::Seconds => format!("{value:.2}"),
             Self::Millis if value < 0.1 => format!("{value:.3}"),
             Self::Millis if value < 10.0 => format!("{value:.2}"),
             Self::Millis => format!("{value:.0}"),

@@ -4,6 +4,7 @@
 use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, RequestBuilder, Response};
@@ -19,6 +20,9 @@ use crate::cache::variant::Method;
 
 /// How the cache names itself to origins.
 const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
+
+/// How long an idle connection is kept; each costs some 40 KiB.
+const KEPT: Duration = Duration::from_secs(30);
 
 /// How much of a body is read at a time: it lies on the thread's stack, which is small.
 const CHUNK: usize = 16 * 1024;
@@ -73,6 +77,7 @@ fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
         .user_agent(USER_AGENT)
         .no_proxy()
         .timeout(None)
+        .pool_idle_timeout(KEPT)
         .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(guard))))
         .redirect(Policy::custom(move |attempt| {
             if attempt.previous().len() > max_redirects() {

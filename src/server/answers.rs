@@ -18,8 +18,9 @@ use super::blocked::{Answered, Blocked};
 use super::ctx::Ctx;
 use super::{guarded, log, main_thread};
 
-/// Most bytes of replies in one batch; one reply, however large, always fits.
-const BATCH_BYTES: usize = 1 << 20;
+/// Most bytes of replies in one batch; one reply, however large, always fits. Twice as much makes a
+/// neighbour wait half as long again, and the last client no less.
+const BATCH_BYTES: usize = 512 << 10;
 /// Most clients in one batch.
 const BATCH_CLIENTS: usize = 64;
 /// How long the main thread may leave a batch lying before the answerer stops waiting to be told: the
