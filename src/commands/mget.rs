@@ -130,9 +130,10 @@ fn ask(ctx: &Ctx, module: &Module, wish: &Wish<'_>) -> Result<Asked, CacheError>
         }
         Prospect::ServeAndRefresh => {
             count_served(Source::Stale);
+            let there = body(&found);
             // It is answered; that the refresh cannot be started is counted, and no news to it.
             let _ = wish.lead(ctx, module, &found);
-            body(&found)
+            there
         }
         Prospect::Wait(flight, _) => Asked::Coming(flight),
         Prospect::Null => Asked::There(Place::Null),

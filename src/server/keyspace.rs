@@ -40,8 +40,8 @@ impl ReadKey {
     /// The string it holds; `None` if it is of another type.
     pub fn string(&self) -> Option<&[u8]> {
         let mut length = 0;
-        // SAFETY: the key is open; no command runs between here and its closing, so that the bytes
-        // stay where they are for as long as `self` is borrowed.
+        // SAFETY: the key is open, and until it is closed nothing else is written in this callback but a
+        // lock key, which is never this one: the bytes stay where they are while `self` is borrowed.
         unsafe {
             if api!(RedisModule_KeyType(self.key.as_ptr())) != STRING {
                 return None;
