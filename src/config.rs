@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::cache::freshness::Expiry;
 use crate::cache::guard::{Guard, Networks};
 use crate::cache::headers::StoreHeaders;
+use crate::cache::lease::LONGEST_LEASE;
 use crate::cache::seconds::{self, Millis};
 use crate::clock;
 use crate::server::settings::{Kind, Scope, Setting, Store};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub fetch_timeout: Millis,
     /// How long after a failed refresh the next one may be tried.
     pub refresh_backoff: Millis,
+    /// How long a lease is held, unless its holder says how long.
+    pub lease_ttl: Millis,
     /// Most downloads at once.
     pub max_downloads: u64,
     /// Most flights that wait for a thread.
@@ -47,7 +50,7 @@ pub static SETTINGS: Store<Settings> = Store::empty();
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 /// The table.
-pub static TABLE: [Setting<Settings>; 11] = [
+pub static TABLE: [Setting<Settings>; 12] = [
     Setting {
         name: c"default-expiry",
         scope: Scope::Anytime,
@@ -110,6 +113,17 @@ pub static TABLE: [Setting<Settings>; 11] = [
             max: DAY,
             get: |s| s.refresh_backoff,
             set: |s, span| s.refresh_backoff = span,
+        },
+    },
+    Setting {
+        name: c"lease-ttl",
+        scope: Scope::Anytime,
+        kind: Kind::Seconds {
+            default: c"10",
+            min: 1,
+            max: LONGEST_LEASE,
+            get: |s| s.lease_ttl,
+            set: |s, span| s.lease_ttl = span,
         },
     },
     Setting {
@@ -193,6 +207,7 @@ impl Default for Settings {
             max_timeout: 0,
             fetch_timeout: 0,
             refresh_backoff: 0,
+            lease_ttl: 0,
             max_downloads: 0,
             max_queued_downloads: 0,
             max_body_size: 0,

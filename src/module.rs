@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
 use crate::cache::flights::Void;
+use crate::cache::lease::FilledTokens;
 use crate::cache::stats::Stats;
 use crate::config::{SETTINGS, Settings, TABLE};
 use crate::flight::Flights;
 use crate::flight::download::{self, Job};
+use crate::flight::lease;
 use crate::flight::waiting::Groups;
 use crate::origin::http::{HttpOrigin, Policies};
 use crate::origin::pool::Pool;
@@ -41,6 +43,7 @@ pub struct Module {
     flights: Mutex<Flights>,
     groups: Mutex<Groups>,
     backoff: Mutex<Backoff>,
+    filled_tokens: Mutex<FilledTokens>,
     _settings: Registered<Settings>,
 }
 
@@ -77,6 +80,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         flights: Mutex::default(),
         groups: Mutex::default(),
         backoff: Mutex::default(),
+        filled_tokens: Mutex::default(),
         _settings: settings,
     };
     look_at_the_server(ctx);
@@ -133,6 +137,11 @@ impl Module {
         self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The tokens that have filled of late; the same rule.
+    pub fn filled_tokens(&self) -> MutexGuard<'_, FilledTokens> {
+        self.filled_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether another download would find a thread or a place in the queue.
     pub fn has_room(&self, settings: &Settings) -> bool {
         self.pool.has_room(usize::try_from(settings.max_queued_downloads).unwrap_or(usize::MAX))
@@ -167,6 +176,10 @@ impl OnEvent for Module {
         get().flights().void(None, Void::Loading);
     }
 
+    fn disconnected(client: u64) {
+        lease::disconnected(&get(), client);
+    }
+
     fn reconfigured(ctx: &Ctx) {
         look_at_the_server(ctx);
     }
@@ -175,12 +188,13 @@ impl OnEvent for Module {
 impl OnInfo for Module {
     fn on_info(section: &Section) {
         let module = get();
-        let (flights, waiters) = {
+        let (flights, leases, waiters) = {
             let flights = module.flights();
-            (flights.len() as u64, flights.waiters() as u64)
+            (flights.len() as u64, flights.leases() as u64, flights.waiters() as u64)
         };
         for (name, value) in [
             ("flights", flights),
+            ("leases_held", leases),
             ("waiters", waiters),
             ("queued", module.pool.queued() as u64),
             ("threads", module.pool.threads() as u64),

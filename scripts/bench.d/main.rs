@@ -9,6 +9,7 @@
 //! | `large_body.rs` | a body of 100 MiB: the server's stall, its memory     |
 //! | `misses.rs`     | many cold URLs: a slow origin, an instant one         |
 //! | `whole.rs`      | FETCH, MGET, stale hits, a refresh answered by 304    |
+//! | `lease.rs`      | values that clients compute, and who waits for them   |
 //! | `race.rs`       | two commands against each other, round by round       |
 //! | `load.rs`       | the load generator that they all use                  |
 //! | `neighbour.rs`  | another client, and what it notices of all this       |
@@ -27,6 +28,7 @@ mod support;
 
 mod hit;
 mod large_body;
+mod lease;
 mod load;
 mod misses;
 mod neighbour;
@@ -51,7 +53,7 @@ struct Scenario {
     run: fn(&mut Table),
 }
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "hit", run: hit::run },
     Scenario { name: "stampede", run: stampede::run },
     Scenario { name: "timeouts", run: timeouts::run },
@@ -59,6 +61,7 @@ const SCENARIOS: [Scenario; 7] = [
     Scenario { name: "slow-origin", run: misses::slow_origin },
     Scenario { name: "misses", run: misses::instant_origin },
     Scenario { name: "whole", run: whole::run },
+    Scenario { name: "lease", run: lease::run },
 ];
 
 fn main() -> ExitCode {

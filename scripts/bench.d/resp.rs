@@ -2,8 +2,8 @@
 //! without a parser in between.
 
 /// A command.
-pub fn command(args: &[&str]) -> Vec<u8> {
-    redis::pack_command(&args.iter().map(|arg| arg.as_bytes().to_vec()).collect::<Vec<_>>())
+pub fn command(args: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    redis::pack_command(&args.iter().map(|arg| arg.as_ref().to_vec()).collect::<Vec<_>>())
 }
 
 /// The reply that is a bulk string.

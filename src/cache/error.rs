@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::key::UrlError;
+use super::stats::NotStored;
 
 /// What a command answers instead of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,14 @@ pub enum CacheError {
     WrongType,
     /// The flight failed.
     Fetch(FetchError),
+    /// A key that is to be leased is empty, or its braces allow no lock key in its cluster slot.
+    Unleasable,
+    /// The token is no lease's, or no longer: nothing was stored.
+    LeaseLost,
+    /// A lease's value was answered to those who waited for it, but the server did not take it.
+    NotStored(NotStored),
+    /// The system has no randomness to make a token of.
+    NoRandomness,
 }
 
 /// What can be wrong with an argument; worded as Redis words it.
@@ -40,6 +49,10 @@ pub enum ArgumentError {
     Body,
     /// A header that is not well-formed, or not the caller's to set.
     Header,
+    /// A lease's time of zero, below, or above a day.
+    LeaseTime,
+    /// `TIED` in a script, which has no connection of its own.
+    Tied,
     /// A number of keys that is none, or not that of the keys given.
     KeyCount,
 }
@@ -91,6 +104,10 @@ impl fmt::Display for CacheError {
                 ArgumentError::Method => "ERR method must be GET or POST",
                 ArgumentError::Body => "ERR body needs METHOD POST",
                 ArgumentError::Header => "ERR header is malformed or not allowed",
+                ArgumentError::LeaseTime => {
+                    "ERR lease time must be above 0 and at most 86400 seconds"
+                }
+                ArgumentError::Tied => "ERR TIED needs a connection, and a script has none",
                 ArgumentError::KeyCount => {
                     "ERR numkeys should be greater than 0 and match the urls"
                 }
@@ -100,6 +117,12 @@ impl fmt::Display for CacheError {
                 f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value")
             }
             Self::Fetch(error) => error.fmt(f),
+            Self::Unleasable => f.write_str(
+                "ERR invalid key: empty, or its braces allow no lock key in its cluster slot",
+            ),
+            Self::LeaseLost => f.write_str("LEASELOST the lease is lost, or never was"),
+            Self::NotStored(reason) => write!(f, "ERR not stored: {reason}"),
+            Self::NoRandomness => f.write_str("ERR the system has no randomness for a token"),
         }
     }
 }
@@ -170,6 +193,8 @@ mod tests {
             (FetchError::Denied(Denied::Address).to_string(), "FETCHDENIED"),
             (FetchError::TooLarge.to_string(), "TOOLARGE"),
             (FetchError::Overloaded.to_string(), "OVERLOADED"),
+            (CacheError::LeaseLost.to_string(), "LEASELOST"),
+            (CacheError::NotStored(NotStored::Paused).to_string(), "ERR not stored: "),
             (
                 CacheError::Argument("cache.get", ArgumentError::InvalidExpiry).to_string(),
                 "ERR invalid expire time in 'cache.get' command",

@@ -4,9 +4,12 @@
 //! same database, and lands once: with a body, or with an error. Rules:
 //!
 //! - A key has at most one flight that others can join. [`Flights::find`] tells it.
+//! - A flight has one filler at a time: a thread of ours, or a client that holds a lease (`lease`). A
+//!   client that is lost is followed by another filler, and its token is no good any more.
 //! - A flight is *void* once `FLUSHALL`, `SWAPDB`, a demotion or the like has come between: it goes
 //!   on for those who wait already, writes nothing at its end, and is not found any more, so that the
-//!   next caller starts a new one and never gets an answer from before.
+//!   next caller starts a new one and never gets an answer from before. If its filler is lost, its
+//!   waiters get a new one, and with that the flight is as good as new.
 //! - A waiter is in the table until somebody takes it out: its timeout, its disconnection or the
 //!   landing. Whoever takes it owns its one reply. Taking moves it, so there cannot be two.
 //! - Nothing is decided by the lock key. It is the table's shadow in the keyspace, for people to see.
@@ -15,6 +18,8 @@
 //! handle `D` of the flight's deadline, which are the server's business.
 
 use std::collections::{BTreeMap, HashMap};
+
+use super::lease::{Filler, Token};
 
 /// What a flight fills: a key in a database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,7 +63,7 @@ pub struct LockMark {
     /// Its key.
     pub key: Vec<u8>,
     /// Its value.
-    pub token: String,
+    pub token: Token,
 }
 
 /// Why a flight writes nothing at its landing.
@@ -80,6 +85,8 @@ pub struct Flight<W, D> {
     pub key: FlightKey,
     /// Its lock key.
     pub lock: LockMark,
+    /// Who fills it.
+    pub filler: Filler,
     /// Set once it may write nothing any more; the first reason stays.
     pub void: Option<Void>,
     /// What ends it if nothing else does.
@@ -91,8 +98,8 @@ pub struct Flight<W, D> {
 impl<W, D> Flight<W, D> {
     /// Takes the deadline out, to be stopped by whoever landed the flight before it came.
     pub fn without_deadline(self) -> (Flight<W, ()>, D) {
-        let Self { key, lock, void, deadline, waiters } = self;
-        (Flight { key, lock, void, deadline: (), waiters }, deadline)
+        let Self { key, lock, filler, void, deadline, waiters } = self;
+        (Flight { key, lock, filler, void, deadline: (), waiters }, deadline)
     }
 
     /// How many wait for it.
@@ -112,6 +119,10 @@ pub struct Flights<W, D> {
     by_key: HashMap<FlightKey, FlightId>,
     /// A waiter's flight, and its place in the queue there.
     by_waiter: HashMap<WaiterId, (FlightId, u64)>,
+    /// Those that clients fill.
+    by_token: HashMap<Token, FlightId>,
+    /// By client, the tokens of the leases that are lost with its connection.
+    by_tie: HashMap<u64, Vec<Token>>,
     last_number: u64,
 }
 
@@ -121,6 +132,8 @@ impl<W, D> Default for Flights<W, D> {
             by_id: HashMap::new(),
             by_key: HashMap::new(),
             by_waiter: HashMap::new(),
+            by_token: HashMap::new(),
+            by_tie: HashMap::new(),
             last_number: 0,
         }
     }
@@ -143,11 +156,93 @@ impl<W, D> Flights<W, D> {
     }
 
     /// Enters a flight. The caller has looked: no other is found for its key.
-    pub fn take_off(&mut self, id: FlightId, key: FlightKey, lock: LockMark, deadline: D) {
+    pub fn take_off(
+        &mut self,
+        id: FlightId,
+        key: FlightKey,
+        (lock, filler, deadline): (LockMark, Filler, D),
+    ) {
         debug_assert!(self.find(&key).is_none());
         self.by_key.insert(key.clone(), id);
+        self.seat(id, lock.token, filler);
         let waiters = BTreeMap::new();
-        self.by_id.insert(id, Flight { key, lock, void: None, deadline, waiters });
+        self.by_id.insert(id, Flight { key, lock, filler, void: None, deadline, waiters });
+    }
+
+    /// Gives a flight another filler, whose token `lock` has; the old one's is no good any more. Answers
+    /// what the old one leaves to be cleared away; `None` if the flight has landed.
+    ///
+    /// A void flight is found again from here on, since its filler begins after what has voided it; the
+    /// caller has looked: no other is found for its key.
+    pub fn pass_on(
+        &mut self,
+        id: FlightId,
+        (lock, filler, deadline): (LockMark, Filler, D),
+    ) -> Option<(LockMark, D)> {
+        let flight = self.by_id.get_mut(&id)?;
+        let old = (flight.lock.token, flight.filler);
+        let token = lock.token;
+        if flight.void.take().is_some() {
+            self.by_key.insert(flight.key.clone(), id);
+        }
+        flight.filler = filler;
+        let left = (
+            std::mem::replace(&mut flight.lock, lock),
+            std::mem::replace(&mut flight.deadline, deadline),
+        );
+        self.unseat(old.0, old.1);
+        self.seat(id, token, filler);
+        Some(left)
+    }
+
+    /// Takes a lease from its holder, whose token is no good any more: it is lost, and nobody fills the
+    /// flight for the moment; or its value has come, and a thread of ours does.
+    pub fn retire(&mut self, id: FlightId, filler: Filler) {
+        let Some(flight) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let old = std::mem::replace(&mut flight.filler, filler);
+        let token = flight.lock.token;
+        self.unseat(token, old);
+    }
+
+    /// A flight's deadline.
+    pub fn deadline_mut(&mut self, id: FlightId) -> Option<&mut D> {
+        self.by_id.get_mut(&id).map(|flight| &mut flight.deadline)
+    }
+
+    /// Makes a filler known by its token and its tie, if it is a client.
+    fn seat(&mut self, id: FlightId, token: Token, filler: Filler) {
+        if let Filler::Holder { tied } = filler {
+            self.by_token.insert(token, id);
+            if let Some(client) = tied {
+                self.by_tie.entry(client).or_default().push(token);
+            }
+        }
+    }
+
+    fn unseat(&mut self, token: Token, filler: Filler) {
+        if let Filler::Holder { tied } = filler {
+            self.by_token.remove(&token);
+            if let Some(client) = tied
+                && let Some(tokens) = self.by_tie.get_mut(&client)
+            {
+                tokens.retain(|&tied| tied != token);
+                if tokens.is_empty() {
+                    self.by_tie.remove(&client);
+                }
+            }
+        }
+    }
+
+    /// The flight that the client with this token is to fill, void or not.
+    pub fn held_by(&self, token: Token) -> Option<FlightId> {
+        self.by_token.get(&token).copied()
+    }
+
+    /// The tokens of the leases that are lost with this client's connection.
+    pub fn tied_to(&self, client: u64) -> Vec<Token> {
+        self.by_tie.get(&client).cloned().unwrap_or_default()
     }
 
     /// Lets a waiter join; hands it back if the flight has landed.
@@ -168,15 +263,33 @@ impl<W, D> Flights<W, D> {
         Some(what)
     }
 
-    /// Takes out the one who has waited longest for a flight, if it is such a one.
-    pub fn take_first_if(&mut self, id: FlightId, fits: impl FnOnce(&W) -> bool) -> Option<W> {
-        let first = self.by_id.get_mut(&id)?.waiters.first_entry()?;
-        if !fits(&first.get().1) {
-            return None;
-        }
-        let (waiter, what) = first.remove();
+    /// Of those who wait for a flight and are such ones, takes out the one who has waited longest.
+    pub fn take_first(&mut self, id: FlightId, fits: impl Fn(&W) -> bool) -> Option<W> {
+        let waiters = &mut self.by_id.get_mut(&id)?.waiters;
+        let place = *waiters.iter().find(|(_, (_, what))| fits(what))?.0;
+        let (waiter, what) = waiters.remove(&place)?;
         self.by_waiter.remove(&waiter);
         Some(what)
+    }
+
+    /// All that wait for a flight, the longest-waiting first.
+    pub fn waiters_of(&self, id: FlightId) -> impl Iterator<Item = &W> {
+        let flight = self.by_id.get(&id).into_iter();
+        flight.flat_map(|flight| flight.waiters.values().map(|(_, what)| what))
+    }
+
+    /// Lands a flight whose waiters go on waiting for another, each with the place it has had.
+    pub fn merge(&mut self, from: FlightId, into: FlightId) -> Option<Flight<W, D>> {
+        if from == into || !self.by_id.contains_key(&into) {
+            return None;
+        }
+        let mut landed = self.land(from)?;
+        let waiters = std::mem::take(&mut landed.waiters);
+        for (&place, (waiter, _)) in &waiters {
+            self.by_waiter.insert(*waiter, (into, place));
+        }
+        self.by_id.get_mut(&into)?.waiters.extend(waiters);
+        Some(landed)
     }
 
     /// Takes the flight out, with all that wait for it; `None` if it has landed before.
@@ -185,6 +298,7 @@ impl<W, D> Flights<W, D> {
         if flight.void.is_none() {
             self.by_key.remove(&flight.key);
         }
+        self.unseat(flight.lock.token, flight.filler);
         for (waiter, _) in flight.waiters.values() {
             self.by_waiter.remove(waiter);
         }
@@ -228,6 +342,16 @@ impl<W, D> Flights<W, D> {
         self.by_id.get(&id).map(|flight| &flight.key)
     }
 
+    /// Who fills this flight.
+    pub fn filler(&self, id: FlightId) -> Option<Filler> {
+        self.by_id.get(&id).map(|flight| flight.filler)
+    }
+
+    /// Whether this flight will write nothing.
+    pub fn is_void(&self, id: FlightId) -> bool {
+        self.by_id.get(&id).is_some_and(|flight| flight.void.is_some())
+    }
+
     /// How many wait for this flight.
     pub fn waiting(&self, id: FlightId) -> usize {
         self.by_id.get(&id).map_or(0, |flight| flight.waiters.len())
@@ -238,6 +362,11 @@ impl<W, D> Flights<W, D> {
         self.by_id.len()
     }
 
+    /// How many of them clients fill.
+    pub fn leases(&self) -> usize {
+        self.by_token.len()
+    }
+
     /// How many waiters there are in all.
     pub fn waiters(&self) -> usize {
         self.by_waiter.len()
@@ -245,177 +374,4 @@ impl<W, D> Flights<W, D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    type Table = Flights<u32, ()>;
-
-    fn key(db: i32, name: &str) -> FlightKey {
-        FlightKey { db, name: name.into() }
-    }
-
-    fn waiter(who: u32) -> WaiterId {
-        WaiterId { client: who.into(), part: 0 }
-    }
-
-    fn take_off(table: &mut Table, key: &FlightKey) -> FlightId {
-        let id = table.next_flight();
-        let lock = LockMark { db: key.db, key: key.name.clone(), token: id.0.to_string() };
-        table.take_off(id, key.clone(), lock, ());
-        id
-    }
-
-    fn join(table: &mut Table, flight: FlightId, who: u32) -> WaiterId {
-        let id = waiter(who);
-        table.join(flight, id, who).unwrap();
-        id
-    }
-
-    #[test]
-    fn waiters_come_out_in_the_order_they_came() {
-        let mut table = Table::default();
-        let flight = take_off(&mut table, &key(0, "a"));
-        for who in 0..5 {
-            join(&mut table, flight, who);
-        }
-        assert_eq!(table.waiting(flight), 5);
-        assert_eq!(table.land(flight).unwrap().into_waiters(), [0, 1, 2, 3, 4]);
-        assert!(table.land(flight).is_none());
-        assert_eq!((table.len(), table.waiters()), (0, 0));
-    }
-
-    #[test]
-    fn who_leaves_is_not_there_at_the_landing() {
-        let mut table = Table::default();
-        let flight = take_off(&mut table, &key(0, "a"));
-        let gone = join(&mut table, flight, 1);
-        join(&mut table, flight, 2);
-        assert_eq!(table.leave(gone), Some(1));
-        assert_eq!(table.leave(gone), None);
-        assert_eq!(table.land(flight).unwrap().into_waiters(), [2]);
-    }
-
-    #[test]
-    fn nobody_joins_what_has_landed() {
-        let mut table = Table::default();
-        let flight = take_off(&mut table, &key(0, "a"));
-        table.land(flight);
-        assert_eq!(table.join(flight, waiter(9), 9), Err(9));
-    }
-
-    #[test]
-    fn a_void_flight_is_not_found_and_keeps_its_waiters() {
-        let mut table = Table::default();
-        let old = take_off(&mut table, &key(0, "a"));
-        join(&mut table, old, 1);
-        table.void(Some(1), Void::Flushed);
-        assert_eq!(table.find(&key(0, "a")), Some(old));
-        table.void(Some(0), Void::Flushed);
-        table.void(None, Void::Demoted);
-        assert_eq!(table.find(&key(0, "a")), None);
-        let new = take_off(&mut table, &key(0, "a"));
-        let landed = table.land(old).unwrap();
-        assert_eq!(landed.void, Some(Void::Flushed));
-        assert_eq!(landed.into_waiters(), [1]);
-        assert_eq!(
-            table.find(&key(0, "a")),
-            Some(new),
-            "the old one took the new one's place along"
-        );
-    }
-
-    #[test]
-    fn a_swap_voids_both_databases_and_follows_the_lock_keys() {
-        let mut table = Table::default();
-        let [zero, one, two] = [0, 1, 2].map(|db| take_off(&mut table, &key(db, "a")));
-        table.swap(0, 1);
-        let mut lands = |id| {
-            let flight = table.land(id).unwrap();
-            (flight.void, flight.lock.db)
-        };
-        assert_eq!(lands(zero), (Some(Void::Flushed), 1));
-        assert_eq!(lands(one), (Some(Void::Flushed), 0));
-        assert_eq!(lands(two), (None, 2));
-    }
-
-    #[test]
-    fn the_longest_waiting_can_be_taken_alone() {
-        let mut table = Table::default();
-        let flight = take_off(&mut table, &key(0, "a"));
-        join(&mut table, flight, 8);
-        let second = join(&mut table, flight, 5);
-        assert_eq!(table.take_first_if(flight, |_| true), Some(8));
-        assert_eq!((table.waiting(flight), table.waiters()), (1, 1));
-        assert_eq!(table.leave(second), Some(5));
-        assert_eq!(table.take_first_if(flight, |_| true), None);
-    }
-
-    /// One random thing that can happen to the table.
-    #[derive(Debug, Clone)]
-    enum Event {
-        Call(i32),
-        Leave(usize),
-        TakeFirst(usize),
-        Land(usize),
-        Void(Option<i32>),
-        Swap(i32, i32),
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            4 => (0..3).prop_map(Event::Call),
-            1 => any::<usize>().prop_map(Event::Leave),
-            1 => any::<usize>().prop_map(Event::TakeFirst),
-            2 => any::<usize>().prop_map(Event::Land),
-            1 => prop::option::of(0..3).prop_map(Event::Void),
-            1 => (0..3, 0..3).prop_map(|(a, b)| Event::Swap(a, b)),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens in whatever order: a key has one joinable flight, and every waiter comes
-        /// out exactly once.
-        #[test]
-        fn no_waiter_is_lost_or_answered_twice(events in prop::collection::vec(event(), 1..200)) {
-            let mut table = Table::default();
-            let (mut flights, mut waiters) = (Vec::new(), Vec::new());
-            let (mut joined, mut answered) = (0, Vec::new());
-            for event in events {
-                match event {
-                    Event::Call(db) => {
-                        let key = key(db, "k");
-                        let flight = table.find(&key).unwrap_or_else(|| {
-                            let id = take_off(&mut table, &key);
-                            flights.push(id);
-                            id
-                        });
-                        waiters.push(join(&mut table, flight, joined));
-                        joined += 1;
-                    }
-                    Event::Leave(n) if !waiters.is_empty() => {
-                        answered.extend(table.leave(waiters[n % waiters.len()]));
-                    }
-                    Event::TakeFirst(n) if !flights.is_empty() => {
-                        answered.extend(table.take_first_if(flights[n % flights.len()], |_| true));
-                    }
-                    Event::Land(n) if !flights.is_empty() => {
-                        let landed = table.land(flights[n % flights.len()]);
-                        answered.extend(landed.into_iter().flat_map(Flight::into_waiters));
-                    }
-                    Event::Void(db) => table.void(db, Void::Flushed),
-                    Event::Swap(a, b) => table.swap(a, b),
-                    Event::Leave(_) | Event::TakeFirst(_) | Event::Land(_) => {}
-                }
-                prop_assert_eq!(table.waiters() + answered.len(), joined as usize);
-                prop_assert!(table.by_key.values().all(|id| table.by_id[id].void.is_none()));
-            }
-            for id in flights {
-                answered.extend(table.land(id).into_iter().flat_map(Flight::into_waiters));
-            }
-            answered.sort_unstable();
-            prop_assert_eq!(answered, (0..joined).collect::<Vec<_>>());
-            prop_assert_eq!((table.len(), table.waiters(), table.by_key.len()), (0, 0, 0));
-        }
-    }
-}
+mod tests;

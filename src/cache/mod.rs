@@ -13,6 +13,7 @@ pub mod freshness;
 pub mod guard;
 pub mod headers;
 pub mod key;
+pub mod lease;
 pub mod options;
 pub mod origin;
 pub mod permit;

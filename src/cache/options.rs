@@ -32,8 +32,16 @@ pub enum Takes {
     All,
     /// `STALE` and the variant: it reads.
     Reading,
+    /// The expiry and `STALE`: it stores what the caller gives.
+    Storing,
     /// The variant alone: it names an entry.
     Naming,
+}
+
+impl Takes {
+    const fn expiry(self) -> bool {
+        matches!(self, Self::All | Self::Storing)
+    }
 }
 
 impl Options {
@@ -58,11 +66,15 @@ impl Options {
     ) -> Result<Self, ArgumentError> {
         let mut words = words.peekable();
         let mut options = Self::default();
-        let is_time = |word: &&[u8]| takes == Takes::All && Name::parse(word).is_none();
-        if let Some(word) = words.next_if(is_time) {
+        let is_time = |word: &&[u8]| Name::parse(word).is_none();
+        if takes.expiry()
+            && let Some(word) = words.next_if(is_time)
+        {
             options.expiry = Some(Expiry::parse(word)?);
         }
-        if let Some(word) = words.next_if(is_time) {
+        if takes == Takes::All
+            && let Some(word) = words.next_if(is_time)
+        {
             options.timeout = Some(parse_timeout(word)?);
         }
         let mut seen = Vec::new();
@@ -148,7 +160,7 @@ impl Name {
         match self {
             Self::Refresh | Self::NoWait => takes == Takes::All,
             Self::Stale => takes != Takes::Naming,
-            Self::Method | Self::Body | Self::Header => true,
+            Self::Method | Self::Body | Self::Header => takes != Takes::Storing,
         }
     }
 }
@@ -220,12 +232,17 @@ mod tests {
     fn each_command_takes_what_means_something_for_it() {
         assert!(parse_as(Takes::Reading, "STALE 1 HEADER a b").is_ok());
         assert!(parse_as(Takes::Naming, "METHOD POST BODY x").is_ok());
+        let storing = parse_as(Takes::Storing, "60 STALE 5").unwrap();
+        assert_eq!((storing.expiry, storing.stale), (Some(Expiry::After(60_000)), Some(5000)));
         for (takes, words) in [
             (Takes::Reading, "60"),
             (Takes::Reading, "REFRESH"),
             (Takes::Reading, "NOWAIT"),
             (Takes::Naming, "STALE 1"),
             (Takes::Naming, "60"),
+            (Takes::Storing, "60 5"),
+            (Takes::Storing, "NOWAIT"),
+            (Takes::Storing, "60 HEADER a b"),
         ] {
             assert_eq!(parse_as(takes, words), Err(ArgumentError::Syntax), "{words}");
         }

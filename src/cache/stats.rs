@@ -1,5 +1,6 @@
 //! What is counted. Each counter is defined where it is declared; `INFO cache` prints them all.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -51,6 +52,19 @@ pub enum NotStored {
     Refused,
 }
 
+impl fmt::Display for NotStored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Void(_) => "the data has changed underneath",
+            Self::Paused => "writes are paused",
+            Self::Replica => "this is a replica",
+            Self::Loading => "the server is loading its data",
+            Self::OutOfMemory => "no memory is left under maxmemory",
+            Self::Refused => "the server refused the write",
+        })
+    }
+}
+
 /// Declares the counters, once: their definitions, their names in INFO, their zeros.
 macro_rules! counters {
     ($($(#[$definition:meta])* $name:ident,)*) => {
@@ -82,7 +96,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Calls answered at once with a fresh entry.
+    /// Calls answered at once with a fresh entry, or value of a lease's.
     hits,
     /// Calls that found none: those that started a flight, joined one, or were refused.
     misses,
@@ -124,6 +138,18 @@ counters! {
     not_stored_refused,
     /// Body bytes of successful downloads, after decoding.
     bytes_fetched,
+    /// Leases given: tokens handed out by `CACHE.LEASE`.
+    leases,
+    /// Leases that `CACHE.FILL` has filled.
+    leases_filled,
+    /// Leases given up by `CACHE.RELEASE`.
+    leases_released,
+    /// Leases whose time ran out.
+    leases_expired,
+    /// Tied leases lost with their holder's connection.
+    leases_cut,
+    /// Calls refused with `LEASELOST`.
+    leases_lost,
 }
 
 impl Stats {

@@ -66,3 +66,34 @@ pub const HEADER: Argument = Argument {
 
 /// `url [expiry [timeout]] [option ...]`, of the commands that may download.
 pub const DOWNLOADING: &[Argument] = &[URL, TIMES, STALE, REFRESH, NOWAIT, METHOD, BODY, HEADER];
+
+/// `key`
+pub const KEY: Argument = Argument { name: c"key", kind: ArgumentKind::Key, count: Count::One };
+
+/// `[timeout]`
+pub const TIMEOUT: Argument =
+    Argument { name: c"timeout", kind: ArgumentKind::Double, count: Count::Optional };
+
+/// `[TTL seconds]`
+pub const TTL: Argument =
+    Argument { name: c"ttl", kind: ArgumentKind::DoubleAfter(c"TTL"), count: Count::Optional };
+
+/// `[STALE]`
+pub const WELCOME_STALE: Argument =
+    Argument { name: c"stale", kind: ArgumentKind::Word(c"STALE"), count: Count::Optional };
+
+/// `[TIED]`
+pub const TIED: Argument =
+    Argument { name: c"tied", kind: ArgumentKind::Word(c"TIED"), count: Count::Optional };
+
+/// `token`
+pub const TOKEN: Argument =
+    Argument { name: c"token", kind: ArgumentKind::Bytes, count: Count::One };
+
+/// `value`
+pub const VALUE: Argument =
+    Argument { name: c"value", kind: ArgumentKind::Bytes, count: Count::One };
+
+/// `[expiry]`
+pub const EXPIRY: Argument =
+    Argument { name: c"expiry", kind: ArgumentKind::Double, count: Count::Optional };

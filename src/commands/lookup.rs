@@ -73,7 +73,7 @@ impl<'a> Call<'a> {
     /// The key holds no string, or no flight can be started.
     pub fn answer(&self, ctx: &Ctx, shape: Shape) -> Result<(), CacheError> {
         let open = self.open(ctx)?;
-        let found = judge(open.as_ref(), &self.options, self.now)?;
+        let found = judge(open.as_ref(), self.options.stale, self.now)?;
         if !self.options.refresh && matches!(found, Found::Fresh(_) | Found::Bare(_)) {
             STATS.hits.bump();
             write_found(ctx, shape, &found, Source::Hit);
@@ -99,7 +99,8 @@ impl<'a> Call<'a> {
                 let _ = wish.lead(ctx, &module, &found);
             }
             Prospect::Wait(flight, source) => {
-                waiting::wait_for(ctx, &module, flight, wish.patience(), (shape, source));
+                let claim = wish.claim(&module, flight);
+                waiting::wait_for(ctx, &module, flight, wish.patience(), (shape, source, claim));
             }
             Prospect::Null => ctx.reply_null(),
         }
@@ -115,20 +116,20 @@ pub fn key_of(url: &[u8], options: &Options) -> Result<Vec<u8>, crate::cache::ke
     if options.variant.is_plain() { Ok(url.to_vec()) } else { options.variant.key(url) }
 }
 
-/// Judges what an open key holds.
+/// Judges what an open key holds, for a call that accepts entries up to `stale` past their expiry.
 ///
 /// # Errors
 /// [`CacheError::WrongType`].
-pub fn judge<'k>(
-    open: Option<&'k ReadKey>,
-    options: &Options,
+pub fn judge(
+    open: Option<&ReadKey>,
+    stale: Option<Millis>,
     now: Millis,
-) -> Result<Found<'k>, CacheError> {
+) -> Result<Found<'_>, CacheError> {
     let Some(key) = open else {
         return Ok(Found::Nothing);
     };
     let stored = entry::decode(key.string().ok_or(CacheError::WrongType)?);
-    Ok(Found::judge(stored, options.stale, now))
+    Ok(Found::judge(stored, stale, now))
 }
 
 /// Counts an answer that needed no flight.

@@ -11,7 +11,7 @@ use crate::cache::options::{Options, Takes};
 use crate::config::SETTINGS;
 use crate::flight::answer::Source;
 use crate::flight::takeoff::{Prospect, Wish};
-use crate::flight::waiting::{self, Place};
+use crate::flight::waiting::{self, Claim, Place};
 use crate::module::{self, Module, STATS};
 use crate::server::args::Args;
 use crate::server::clock;
@@ -70,14 +70,14 @@ fn answer_if_all_fresh(ctx: &Ctx, keys: &[KeyName], options: &Options, now: u64)
         let Some(key) = key.as_ref().ok().and_then(|name| ReadKey::open_named(ctx, name)) else {
             return false;
         };
-        if !matches!(judge(Some(&key), options, now), Ok(Found::Fresh(_) | Found::Bare(_))) {
+        if !matches!(judge(Some(&key), options.stale, now), Ok(Found::Fresh(_) | Found::Bare(_))) {
             return false;
         }
         open.push(key);
     }
     ctx.reply_array(open.len());
     for key in &open {
-        let found = judge(Some(key), options, now);
+        let found = judge(Some(key), options.stale, now);
         ctx.reply_bytes(found.ok().and_then(|found| found.body()).unwrap_or_default());
         STATS.hits.bump();
     }
@@ -98,8 +98,8 @@ fn answer_each(ctx: &Ctx, urls: &[&[u8]], keys: Vec<KeyName>, options: &Options,
         });
         places.push(match outcome {
             Ok(Asked::There(place)) => place,
-            Ok(Asked::Coming(flight)) => {
-                flights.push((places.len(), flight));
+            Ok(Asked::Coming(flight, claim)) => {
+                flights.push((places.len(), flight, claim));
                 Place::Missing
             }
             Err(error) => Place::Error(error.to_string().into()),
@@ -108,18 +108,18 @@ fn answer_each(ctx: &Ctx, urls: &[&[u8]], keys: Vec<KeyName>, options: &Options,
     if flights.is_empty() {
         waiting::write_places(ctx, &places);
     } else {
-        waiting::wait_for_all(ctx, &module, places, &flights, patience);
+        waiting::wait_for_all(ctx, &module, places, flights, patience);
     }
 }
 
 enum Asked {
     There(Place),
-    Coming(FlightId),
+    Coming(FlightId, Claim),
 }
 
 fn ask(ctx: &Ctx, module: &Module, wish: &Wish<'_>) -> Result<Asked, CacheError> {
     let open = ReadKey::open_named(ctx, &wish.key.name);
-    let found = judge(open.as_ref(), wish.options, wish.now)?;
+    let found = judge(open.as_ref(), wish.options.stale, wish.now)?;
     let body = |found: &Found<'_>| {
         Asked::There(Place::Body(Arc::from(found.body().unwrap_or_default()), 0))
     };
@@ -135,7 +135,7 @@ fn ask(ctx: &Ctx, module: &Module, wish: &Wish<'_>) -> Result<Asked, CacheError>
             let _ = wish.lead(ctx, module, &found);
             there
         }
-        Prospect::Wait(flight, _) => Asked::Coming(flight),
+        Prospect::Wait(flight, _) => Asked::Coming(flight, wish.claim(module, flight)),
         Prospect::Null => Asked::There(Place::Null),
     })
 }

@@ -3,18 +3,24 @@
 mod arguments;
 mod del;
 mod fetch;
+mod fill;
 mod get;
+mod lease;
 mod lookup;
 mod mget;
 mod peek;
+mod release;
 
 use crate::server::command::{Registration, registration};
 
 /// All of them.
-pub static ALL: [Registration; 5] = [
+pub static ALL: [Registration; 8] = [
     registration::<get::Get>(),
     registration::<peek::Peek>(),
     registration::<fetch::Fetch>(),
     registration::<mget::MGet>(),
     registration::<del::Del>(),
+    registration::<lease::Lease>(),
+    registration::<fill::Fill>(),
+    registration::<release::Release>(),
 ];

@@ -28,7 +28,7 @@ impl Command for Peek {
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let call = Call::parse("cache.peek", args, Takes::Reading)?;
         let open = call.open(ctx)?;
-        match judge(open.as_ref(), &call.options, call.now)?.body() {
+        match judge(open.as_ref(), call.options.stale, call.now)?.body() {
             Some(body) => ctx.reply_bytes(body),
             None => ctx.reply_null(),
         }

@@ -2,6 +2,7 @@
 
 use crate::cache::decide::Found;
 use crate::cache::entry::{Entry, decode};
+use crate::cache::lease::Token;
 use crate::cache::seconds::Millis;
 use crate::clock;
 use crate::server::ctx::Ctx;
@@ -13,6 +14,8 @@ pub enum Shape {
     Body,
     /// A map: `CACHE.FETCH`.
     Full,
+    /// An array that says what it has: `CACHE.LEASE`.
+    Lease,
 }
 
 /// Where an answer comes from, in the words of `CACHE.FETCH`.
@@ -46,6 +49,7 @@ impl Source {
 pub fn write_found(ctx: &Ctx, shape: Shape, found: &Found<'_>, source: Source) {
     match (shape, found.entry()) {
         (Shape::Body, _) => ctx.reply_bytes(found.body().unwrap_or_default()),
+        (Shape::Lease, _) => write_value(ctx, found.body().unwrap_or_default()),
         (Shape::Full, Some(entry)) => write_full(ctx, &entry, source),
         (Shape::Full, None) => write_bare(ctx, found.body().unwrap_or_default(), source),
     }
@@ -56,6 +60,30 @@ pub fn write_stored(ctx: &Ctx, shape: Shape, stored: &[u8], source: Source) {
     // Judged as ever welcome: it is the answer, whatever the time.
     let found = Found::judge(decode(stored), Some(Millis::MAX), clock::now());
     write_found(ctx, shape, &found, source);
+}
+
+/// Answers with a lease: the caller is to fill.
+pub fn write_lease(ctx: &Ctx, token: Token) {
+    ctx.reply_array(2);
+    ctx.reply_text("lease");
+    ctx.reply_text(&token.to_string());
+}
+
+/// Answers with a stale value, and the lease if it is this caller who is to fill.
+pub fn write_stale(ctx: &Ctx, value: &[u8], token: Option<Token>) {
+    ctx.reply_array(if token.is_some() { 3 } else { 2 });
+    ctx.reply_text("stale");
+    ctx.reply_bytes(value);
+    if let Some(token) = token {
+        ctx.reply_text(&token.to_string());
+    }
+}
+
+/// Answers with a fresh value.
+fn write_value(ctx: &Ctx, value: &[u8]) {
+    ctx.reply_array(2);
+    ctx.reply_text("value");
+    ctx.reply_bytes(value);
 }
 
 fn write_full(ctx: &Ctx, entry: &Entry<'_>, source: Source) {

@@ -6,15 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cache::entry::{self, STAMPED};
+use super::filled::{Filled, Life};
+use crate::cache::entry;
 use crate::cache::error::FetchError;
-use crate::cache::freshness::{Expiry, FreshUntil};
 use crate::cache::headers::{Headers, StoreHeaders};
 use crate::cache::key::without_query;
 use crate::cache::origin::{Fetched, Origin, Request, Sink};
 use crate::cache::permit::Permit;
-use crate::cache::seconds::Millis;
-use crate::clock;
 use crate::module::STATS;
 use crate::server::log;
 use crate::server::value::Value;
@@ -40,40 +38,6 @@ pub struct Task {
     pub store_headers: Arc<StoreHeaders>,
 }
 
-/// How long an entry lives, as its flight's leader wants it.
-#[derive(Debug, Clone, Copy)]
-pub struct Life {
-    /// How long it is fresh, from its landing.
-    pub expiry: Expiry,
-    /// How long it is kept past that, for those who welcome it.
-    pub stale: Millis,
-}
-
-/// The moments of one entry's life.
-#[derive(Debug, Clone, Copy)]
-pub struct Moments {
-    /// Its beginning.
-    pub now: Millis,
-    /// Until when it is fresh.
-    pub fresh_until: FreshUntil,
-    /// When it is gone; `None` for never.
-    pub ends: Option<Millis>,
-}
-
-impl Life {
-    /// The moments of a life that begins now.
-    ///
-    /// # Errors
-    /// The expiry was checked when the call was parsed; a clock that has jumped is all that is left.
-    pub fn begin(self) -> Result<Moments, FetchError> {
-        let now = clock::now();
-        let jumped = |_| FetchError::failed("the clock has jumped");
-        let fresh_until = self.expiry.ends(now).map_err(jumped)?;
-        let ends = fresh_until.moment().map(|moment| moment.saturating_add(self.stale));
-        Ok(Moments { now, fresh_until, ends })
-    }
-}
-
 /// What a download brings.
 pub enum Brought {
     /// A complete entry.
@@ -81,36 +45,6 @@ pub enum Brought {
     /// The word that what the cache has is still good: the headers of the 304, and the task, in case
     /// that what the cache had is gone by now.
     StillGood(Headers, Box<Task>),
-}
-
-/// A complete entry on its way to the keyspace.
-pub struct Filled {
-    value: Value,
-    body_at: usize,
-    /// When it is gone from the keyspace; `None` for never.
-    pub ends: Option<Millis>,
-}
-
-impl Filled {
-    /// All of it, as it will be stored.
-    pub fn stored(&self) -> &[u8] {
-        self.value.bytes()
-    }
-
-    /// How many bytes its body has.
-    pub fn body_len(&self) -> usize {
-        self.value.bytes().len() - self.body_at
-    }
-
-    /// Where in it the body begins.
-    pub const fn body_at(&self) -> usize {
-        self.body_at
-    }
-
-    /// The string to be stored.
-    pub fn into_value(self) -> Value {
-        self.value
-    }
 }
 
 /// Runs one download and lands its flight.
@@ -142,7 +76,8 @@ fn fetch(task: &Task, origin: &dyn Origin) -> Result<Arrived, FetchError> {
         Fetched::NotModified(headers) => Ok(Arrived::StillGood(headers)),
         Fetched::Whole => {
             let filling = response.filling.ok_or_else(|| FetchError::failed("no response"))?;
-            finish(filling, task.life).map(Arrived::Entry)
+            let (value, body_at) = filling;
+            Filled::seal(value, body_at, task.life).map(Arrived::Entry)
         }
     }
 }
@@ -165,16 +100,6 @@ impl Sink for Arriving<'_> {
             value.append(bytes);
         }
     }
-}
-
-/// Stamps the entry: its life begins now that it is complete, not when its first byte came.
-fn finish((mut value, body_at): (Value, usize), life: Life) -> Result<Filled, FetchError> {
-    let Moments { now, fresh_until, ends } = life.begin()?;
-    if let Some(start) = value.start_mut::<STAMPED>() {
-        entry::stamp(start, now, fresh_until);
-    }
-    value.trim();
-    Ok(Filled { value, body_at, ends })
 }
 
 fn report(url: &str, took: Duration, outcome: &Result<Arrived, FetchError>) {

@@ -10,18 +10,23 @@
 //!   written from that. The stored string itself is the main thread's from the moment it is stored.
 //!
 //! In each case clients are released after the entry is stored: who has the answer finds the entry.
-//! A flight that found the entry to be still good lands in `revalidation`.
+//! A flight that found the entry to be still good lands in `revalidation`; one that a client fills begins its
+//! landing in `lease`.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::fmt;
 use std::sync::Arc;
 
 use super::answer::{Shape, Source, write_stored};
-use super::download::{Brought, Filled};
-use super::revalidation;
+use super::download::Brought;
+use super::filled::Filled;
+use super::lease::Lost;
 use super::waiting::{self, Place, Recipient, Waiter};
+use super::{lease, revalidation};
 use crate::cache::error::FetchError;
-use crate::cache::flights::{Flight, FlightId};
+use crate::cache::flights::{Flight, FlightId, LockMark};
+use crate::cache::lease::Filler;
 use crate::cache::permit::Outcome;
 use crate::cache::stats::NotStored;
 use crate::cache::variant;
@@ -36,7 +41,10 @@ use crate::server::main_thread;
 use crate::server::value::{SharedValue, Value};
 
 /// A flight out of the table, its deadline dealt with.
-pub type Landed<D = ()> = Flight<Waiter, D>;
+pub type Landed = Flight<Waiter, ()>;
+
+/// How a landing went: whether what the flight brought was stored; `None` if the deadline came first.
+pub type Landing = Option<Result<(), NotStored>>;
 
 /// The most bytes of replies that one landing writes on the main thread.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -64,33 +72,53 @@ pub fn land(ctx: &Ctx, flight: FlightId, outcome: Outcome<Brought>) {
 /// Ends a flight whose deadline has passed; the deadline's timer is the one that tells it.
 pub fn overdue(ctx: &Ctx, flight: FlightId) {
     let module = module::get();
-    let landed = module.flights().land(flight);
-    if let Some(landed) = landed {
-        fail(ctx, &module, landed.without_deadline().0, &FetchError::Timeout);
+    // The timer is spent. It must not be stopped any more, least of all here, inside it.
+    module.flights().deadline_mut(flight).and_then(Option::take);
+    let filler = module.flights().filler(flight);
+    match filler {
+        Some(Filler::Thread) => {
+            if let Some(landed) = take_down(ctx, &module, flight) {
+                fail(ctx, &module, landed, &FetchError::Timeout);
+            }
+        }
+        Some(Filler::Holder { .. }) => lease::lose(&module, flight, Lost::Expired),
+        Some(Filler::Nobody) | None => {}
     }
 }
 
 /// Takes a flight out of the table; `None` if its deadline came first, and answered its waiters.
 pub fn take_down(ctx: &Ctx, module: &Module, flight: FlightId) -> Option<Landed> {
     let (landed, deadline) = module.flights().land(flight)?.without_deadline();
-    deadline.stop(ctx);
+    if let Some(deadline) = deadline {
+        deadline.stop(ctx);
+    }
     Some(landed)
 }
 
-/// What the answerer has made ready for a landing.
+/// What has been made ready for a landing.
 #[derive(Default)]
-struct Ready {
+pub struct Ready {
     /// The first waiter, its reply written.
-    first: Option<Answered>,
+    pub first: Option<Answered>,
     /// The entry, for all others.
-    copy: Option<Arc<[u8]>>,
+    pub copy: Option<Arc<[u8]>>,
+    /// Who is to be told how it went.
+    pub then: Option<Then>,
 }
 
+/// Told how a landing went.
+pub type Then = Box<dyn FnOnce(Landing) + Send>;
+
 /// Lands, or first has made ready what the main thread must not do itself.
-fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mut ready: Ready) {
+pub fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mut ready: Ready) {
     let waiting = module.flights().waiting(flight);
     if ready.copy.is_some() || may_answer_inline(waiting, filled.stored().len()) {
-        return touch_down(ctx, module, flight, filled, ready);
+        let then = ready.then.take();
+        let landing = touch_down(ctx, module, flight, filled, ready);
+        if let Some(then) = then {
+            then(landing);
+        }
+        return;
     }
     let lone = if waiting == 1 && ready.first.is_none() {
         take_lone_client(ctx, module, flight)
@@ -120,29 +148,41 @@ fn take_lone_client(
     flight: FlightId,
 ) -> Option<(Blocked, Shape, Source)> {
     let is_client = |waiter: &Waiter| matches!(waiter.recipient, Recipient::Client(..));
-    let waiter = module.flights().take_first_if(flight, is_client)?;
+    let waiter = module.flights().take_first(flight, is_client)?;
     match waiter.recipient {
         Recipient::Client(waiting, shape) => Some((waiting.end(ctx), shape, waiter.source)),
         Recipient::Place(..) => None,
     }
 }
 
-fn touch_down(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, ready: Ready) {
+/// Lands a flight: stores what it has brought, and answers its waiters.
+pub fn touch_down(
+    ctx: &Ctx,
+    module: &Module,
+    flight: FlightId,
+    filled: Filled,
+    ready: Ready,
+) -> Landing {
     let Some(landed) = take_down(ctx, module, flight) else {
-        return let_go(module, filled.into_value());
+        let_go(module, filled.into_value());
+        return None;
     };
     let (body_at, ends) = (filled.body_at(), filled.ends);
     let kept = store(ctx, &landed, filled.into_value(), ends);
-    unmark(ctx, &landed);
+    unmark(ctx, &landed.lock);
     drop(ready.first);
     let entry = match ready.copy {
         Some(copy) => ForAll::Copy(copy),
         None => ForAll::Inline(kept.bytes()),
     };
     answer_all(ctx, module, landed, &entry, body_at, None);
-    if let Kept::Own(value) = kept {
-        let_go(module, value);
-    }
+    Some(match kept {
+        Kept::Shared(_) => Ok(()),
+        Kept::Own(value, reason) => {
+            let_go(module, value);
+            Err(reason)
+        }
+    })
 }
 
 /// An entry that all waiters of a flight are answered with.
@@ -198,7 +238,6 @@ pub fn answer_all(
 /// Tells all who wait that the flight brought nothing.
 pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);
-    unmark(ctx, &landed);
     let now = clock::now();
     let pause = SETTINGS.current().refresh_backoff;
     module.backoff().failed(landed.key.clone(), now + pause, now);
@@ -208,6 +247,12 @@ pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
         }
         keyspace::notify(ctx, c"cache.error", &landed.key.name);
     }
+    refuse(ctx, module, landed, error);
+}
+
+/// Removes a flight's lock key, and answers all who wait with an error.
+pub fn refuse(ctx: &Ctx, module: &Module, landed: Landed, error: &impl fmt::Display) {
+    unmark(ctx, &landed.lock);
     let line: Arc<str> = error.to_string().into();
     let mut clients = Vec::new();
     for waiter in landed.into_waiters() {
@@ -248,14 +293,14 @@ pub fn answer_group(module: &Module, client: Blocked, places: Vec<Place>) {
 /// An entry after the attempt to store it.
 enum Kept {
     Shared(SharedValue),
-    Own(Value),
+    Own(Value, NotStored),
 }
 
 impl Kept {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Shared(value) => value.bytes(),
-            Self::Own(value) => value.bytes(),
+            Self::Own(value, _) => value.bytes(),
         }
     }
 }
@@ -273,7 +318,7 @@ fn store(ctx: &Ctx, landed: &Landed, value: Value, ends: Option<u64>) -> Kept {
         }
         Err((reason, value)) => {
             STATS.not_stored(reason);
-            Kept::Own(value)
+            Kept::Own(value, reason)
         }
     }
 }
@@ -300,7 +345,7 @@ impl From<Refusal> for NotStored {
 ///
 /// # Errors
 /// Why not.
-pub fn may_store<D>(ctx: &Ctx, flight: &Landed<D>) -> Result<(), NotStored> {
+pub fn may_store(ctx: &Ctx, flight: &Landed) -> Result<(), NotStored> {
     if let Some(void) = flight.void {
         return Err(NotStored::Void(void));
     }
@@ -310,7 +355,7 @@ pub fn may_store<D>(ctx: &Ctx, flight: &Landed<D>) -> Result<(), NotStored> {
 
 /// Whether the keyspace may be written to at all. Propagating a write while writes are paused aborts the
 /// server; a replica's keyspace is its master's, one that loads is its file's.
-fn may_write(ctx: &Ctx) -> Result<(), NotStored> {
+pub fn may_write(ctx: &Ctx) -> Result<(), NotStored> {
     if ctx.is_loading() {
         Err(NotStored::Loading)
     } else if !ctx.is_master() {
@@ -322,10 +367,15 @@ fn may_write(ctx: &Ctx) -> Result<(), NotStored> {
     }
 }
 
-/// Removes the lock key; where nothing may be written it is left to its own expiry, and harms nobody.
-pub fn unmark(ctx: &Ctx, landed: &Landed) {
-    if may_write(ctx).is_ok() && ctx.select(landed.lock.db) {
-        keyspace::unmark(ctx, &landed.lock);
+/// Removes a lock key; where nothing may be written it is left to its own expiry, and harms nobody.
+pub fn unmark(ctx: &Ctx, lock: &LockMark) {
+    if may_write(ctx).is_ok() {
+        // It may lie in another database than its flight's key, and this may be a client's own context.
+        let db = ctx.db();
+        if ctx.select(lock.db) {
+            keyspace::unmark(ctx, lock);
+        }
+        ctx.select(db);
     }
 }
 

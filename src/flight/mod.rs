@@ -5,8 +5,10 @@
 //! download thread   download   the origin's bytes, into the string that will be stored
 //! main thread       landing    still valid? store it, drop the lock key, take the waiters
 //! main thread       revalidation   the same, where the origin says that nothing has changed
+//! main thread       lease      the same, where it is a client that fills: given, filled, lost
 //! main thread       waiting    clients that wait, each for one answer or for several, and their patience
 //! any thread        answer     an entry, as each command writes it
+//! any thread        filled     what is stored at the end, and when its life begins
 //! ```
 //!
 //! The flight table and the keyspace are touched on the main thread alone, so nothing here waits for a
@@ -14,12 +16,14 @@
 
 pub mod answer;
 pub mod download;
+pub mod filled;
 pub mod landing;
+pub mod lease;
 pub mod revalidation;
 pub mod takeoff;
 pub mod waiting;
 
 use crate::server::timer::Timer;
 
-/// The flight table as the server uses it.
-pub type Flights = crate::cache::flights::Flights<waiting::Waiter, Timer>;
+/// The flight table as the server uses it. A deadline is `None` once it has passed.
+pub type Flights = crate::cache::flights::Flights<waiting::Waiter, Option<Timer>>;

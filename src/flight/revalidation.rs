@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use super::answer::Source;
-use super::download::{Moments, Task};
+use super::download::Task;
+use super::filled::Moments;
 use super::landing::{self, ForAll};
 use super::takeoff;
 use crate::cache::entry::{self, Entry, Stored, decode};
@@ -38,7 +39,7 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     };
     STATS.revalidated.bump();
     STATS.bytes_saved.add(renewal.body_length as u64);
-    landing::unmark(ctx, &landed);
+    landing::unmark(ctx, &landed.lock);
     let allowed = landing::may_store(ctx, &landed);
     let mut landed = Some(landed);
     let renewed = allowed.and_then(|()| {

@@ -3,14 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::answer::Source;
-use super::download::{Brought, Job, Life, Task};
-use super::landing;
+use super::download::{Brought, Job, Task};
+use super::filled::Life;
+use super::waiting::Claim;
+use super::{landing, lease};
 use crate::cache::decide::{Circumstances, Decision, Found, decide};
 use crate::cache::entry::Validators;
 use crate::cache::error::{CacheError, FetchError};
 use crate::cache::flights::{FlightId, FlightKey, LockMark};
 use crate::cache::freshness::wait_timeout;
 use crate::cache::key::{lock_key, parse_url};
+use crate::cache::lease::{Filler, Token};
 use crate::cache::options::Options;
 use crate::cache::origin::Request;
 use crate::cache::permit::Permit;
@@ -27,7 +30,7 @@ use crate::server::timer::{OnTime, Timer};
 const GRACE: Millis = 50;
 
 /// How much longer than its flight's deadline a lock key lives.
-const LOCK_OUTLIVES: Millis = 1000;
+pub const LOCK_OUTLIVES: Millis = 1000;
 
 /// A call that wants one key, and all that bears on it.
 pub struct Wish<'a> {
@@ -114,22 +117,45 @@ impl Wish<'_> {
         // Only an entry that is still there can be revalidated, and one without a validator cannot.
         let validators = found.entry().and_then(|entry| entry.validators());
         let task = self.task(validators)?;
-        let lock = LockMark { db: self.key.db, key: lock_key(&self.key.name)?, token: new_token() };
-        if !module.has_room(self.settings) {
-            STATS.failed(&FetchError::Overloaded);
-            return Err(FetchError::Overloaded.into());
-        }
-        let span = self.span();
-        keyspace::mark(ctx, &lock, span + LOCK_OUTLIVES);
-        let flight = {
-            let mut flights = module.flights();
-            let flight = flights.next_flight();
-            let deadline = Timer::start::<Deadline>(ctx, span + GRACE, flight.to_number());
-            flights.take_off(flight, self.key.clone(), lock, deadline);
-            flight
-        };
+        self.check_room(module)?;
+        let (flight, _) = enter(ctx, module, &self.key, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(flight)
+    }
+
+    /// Has a flight whose holder is lost filled by a download.
+    ///
+    /// # Errors
+    /// As [`Wish::lead`].
+    pub fn take_over(
+        &self,
+        ctx: &Ctx,
+        module: &Module,
+        flight: FlightId,
+    ) -> Result<(), CacheError> {
+        let task = self.task(None)?;
+        self.check_room(module)?;
+        lease::pass_on(ctx, module, flight, (Filler::Thread, self.span()))?;
+        send(module, flight, task);
+        Ok(())
+    }
+
+    /// What the caller is to do if it waits for this flight and the flight's holder is lost.
+    pub fn claim(&self, module: &Module, flight: FlightId) -> Claim {
+        match module.flights().filler(flight) {
+            Some(Filler::Holder { .. } | Filler::Nobody) => {
+                Claim::Download(self.url.into(), Box::new(self.options.clone()))
+            }
+            Some(Filler::Thread) | None => Claim::Nothing,
+        }
+    }
+
+    fn check_room(&self, module: &Module) -> Result<(), FetchError> {
+        if module.has_room(self.settings) {
+            return Ok(());
+        }
+        STATS.failed(&FetchError::Overloaded);
+        Err(FetchError::Overloaded)
     }
 
     /// How long a flight may take: a leader that is patient makes it longer, one that waits for as long
@@ -159,6 +185,26 @@ impl Wish<'_> {
     }
 }
 
+/// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet.
+///
+/// # Errors
+/// The key's braces allow no lock key; or the system has no randomness.
+pub fn enter(
+    ctx: &Ctx,
+    module: &Module,
+    key: &FlightKey,
+    (filler, span): (Filler, Millis),
+) -> Result<(FlightId, Token), CacheError> {
+    let token = new_token()?;
+    let lock = LockMark { db: key.db, key: lock_key(&key.name)?, token };
+    keyspace::mark(ctx, &lock, span + LOCK_OUTLIVES);
+    let mut flights = module.flights();
+    let flight = flights.next_flight();
+    let deadline = deadline(ctx, flight, (filler, span));
+    flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)));
+    Ok((flight, token))
+}
+
 /// Gives a flight's task to the pool.
 pub fn send(module: &Module, flight: FlightId, task: Task) {
     let permit: Permit<Brought> = Permit::new(flight, |flight, outcome| {
@@ -167,15 +213,23 @@ pub fn send(module: &Module, flight: FlightId, task: Task) {
     module.download(Job { permit, task });
 }
 
-/// The token of a flight: its lock key's value, 128 random bits.
-fn new_token() -> String {
-    let mut random = [0; 16];
-    // Without entropy the system has worse problems; a token of zeros is still only a mark.
-    let _ = getrandom::fill(&mut random);
-    format!("{:032x}", u128::from_ne_bytes(random))
+/// A token that nobody can guess.
+///
+/// # Errors
+/// The system has no randomness, and so none can be had.
+pub fn new_token() -> Result<Token, CacheError> {
+    let mut random = [0; Token::BYTES];
+    getrandom::fill(&mut random).map_err(|_| CacheError::NoRandomness)?;
+    Ok(Token::from_random(random))
 }
 
-/// A flight's deadline has passed, and its download has not ended it.
+/// The timer of a flight that is to be filled within so long.
+pub fn deadline(ctx: &Ctx, flight: FlightId, (filler, span): (Filler, Millis)) -> Timer {
+    let grace = if filler == Filler::Thread { GRACE } else { 0 };
+    Timer::start::<Deadline>(ctx, span + grace, flight.to_number())
+}
+
+/// A flight's deadline has passed, and its filler has not ended it.
 struct Deadline;
 
 impl OnTime for Deadline {

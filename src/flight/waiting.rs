@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::answer::{Shape, Source};
 use crate::cache::flights::{FlightId, WaiterId};
+use crate::cache::options::Options;
 use crate::cache::seconds::Millis;
 use crate::module::{self, Module};
 use crate::server::blocked::{Blocked, WaitingRoom};
@@ -22,6 +23,27 @@ pub struct Waiter {
     pub recipient: Recipient,
     /// Where the answer comes from in its eyes, if the flight brings an entry.
     pub source: Source,
+    /// What it is to do if the flight's holder is lost.
+    pub claim: Claim,
+}
+
+/// What one who waits for a leased flight is to do if the lease is lost.
+pub enum Claim {
+    /// It goes on waiting; or the flight was no lease when it came, and cannot become one.
+    Nothing,
+    /// To be the next holder.
+    Lease(Terms),
+    /// To download this URL, with these options, if nobody is there to be the next holder.
+    Download(Box<[u8]>, Box<Options>),
+}
+
+/// On which terms a client holds a lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How long it may.
+    pub ttl: Millis,
+    /// Its number, if the lease is lost with its connection.
+    pub tied: Option<u64>,
 }
 
 /// Whom to tell.
@@ -85,14 +107,14 @@ pub fn wait_for(
     module: &Module,
     flight: FlightId,
     patience: Millis,
-    (shape, source): (Shape, Source),
+    (shape, source, claim): (Shape, Source, Claim),
 ) {
     let waiting = Waiting::begin(ctx, patience);
     let id = WaiterId { client: waiting.client.number(), part: 0 };
     let recipient = Recipient::Client(waiting, shape);
     // A flight cannot land between being found and being joined: both are in this one callback. Were it
     // so all the same, the waiter would be dropped here, and so be answered with an error.
-    let _ = module.flights().join(flight, id, Waiter { recipient, source });
+    let _ = module.flights().join(flight, id, Waiter { recipient, source, claim });
 }
 
 /// Lets the running command's client wait for several answers: `places` has those that are there, and
@@ -101,16 +123,17 @@ pub fn wait_for_all(
     ctx: &Ctx,
     module: &Module,
     places: Vec<Place>,
-    flights: &[(usize, FlightId)],
+    flights: Vec<(usize, FlightId, Claim)>,
     patience: Millis,
 ) {
     let waiting = Waiting::begin(ctx, patience);
-    let group = waiting.client.number();
-    for &(part, flight) in flights {
-        let waiter = Waiter { recipient: Recipient::Place(group, part), source: Source::Miss };
+    let (group, missing) = (waiting.client.number(), flights.len());
+    for (part, flight, claim) in flights {
+        let recipient = Recipient::Place(group, part);
+        let waiter = Waiter { recipient, source: Source::Miss, claim };
         let _ = module.flights().join(flight, WaiterId { client: group, part }, waiter);
     }
-    module.groups().insert(group, Group { waiting, places, missing: flights.len() });
+    module.groups().insert(group, Group { waiting, places, missing });
 }
 
 /// Puts an answer into its place; if it was the last to come, the client and all its answers.
@@ -166,7 +189,7 @@ impl OnTime for Patience {
 }
 
 /// Where blocked clients wait.
-struct Room;
+pub struct Room;
 
 impl WaitingRoom for Room {
     fn leave(ctx: &Ctx, client: u64) -> Option<Blocked> {

@@ -65,6 +65,43 @@ impl<'a> Arg<'a> {
     }
 }
 
+impl Arg<'_> {
+    /// Keeps it for longer than its command runs. On the main thread.
+    pub fn hold(self) -> Held {
+        // SAFETY: the string is live; without a context the reference belongs to the caller alone.
+        Held(unsafe { api!(RedisModule_HoldString(std::ptr::null_mut(), self.0)) })
+    }
+}
+
+/// An argument that outlives its command. It may be read on any thread.
+pub struct Held(*mut raw::RedisModuleString);
+
+// SAFETY: other threads only read its bytes, which nobody changes. How many references there are is the
+// main thread's business, and it is there that this one goes (`drop`).
+unsafe impl Send for Held {}
+
+impl Held {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the string lives as long as `self`, and nobody changes an argument.
+        unsafe { string_bytes(self.0) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        struct Reference(*mut raw::RedisModuleString);
+        // SAFETY: it is carried to the main thread, and used there alone.
+        unsafe impl Send for Reference {}
+        let reference = Reference(self.0);
+        super::main_thread::post(move |_| {
+            let Reference(string) = { reference };
+            // SAFETY: this is the one reference that `hold` has taken; this is the main thread.
+            unsafe { api!(RedisModule_FreeString(std::ptr::null_mut(), string)) };
+        });
+    }
+}
+
 /// The bytes of a string.
 ///
 /// # Safety

@@ -15,9 +15,14 @@
 //! passed timeout is), by `… ERROR` (answered by Redis itself) or by closing the connection. The server
 //! then forgets the client, but still expects the one unblocking of its handle.
 //!
+//! A client is unblocked in a timer's callback only: the server then serves it before it looks at the next
+//! command. Between an unblocking in a command and its service there may be other commands, and if one is
+//! `CLIENT UNBLOCK`, the client is unblocked twice: it loses its reply (7.0), or the server aborts (7.2). So
+//! what is released elsewhere is posted to a timer.
+//!
 //! With `io-threads`, and for TLS clients, a server runs commands between its timers and its service to
-//! unblocked clients. A `CLIENT UNBLOCK` that comes between costs the client its reply (7.0), or the
-//! server its life (7.2). There, clients are blocked without a timeout callback, and it answers 0.
+//! unblocked clients all the same. There, clients are blocked without a timeout callback, and `CLIENT
+//! UNBLOCK` answers 0.
 
 use std::ptr;
 use std::sync::atomic::AtomicBool;
@@ -25,8 +30,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
-use super::guarded;
 use super::settings::server_number;
+use super::{guarded, main_thread, timer};
 
 /// Whether commands may come between a client's unblocking and its service.
 static COMMANDS_MAY_INTERVENE: AtomicBool = AtomicBool::new(false);
@@ -87,10 +92,10 @@ impl Blocked {
         self.write(write)
     }
 
-    /// Lets go of a client that needs no reply.
+    /// Lets go of a client that needs no reply, because the server has forgotten it.
     pub fn abandon(mut self) {
         self.free_context();
-        drop(Answered { handle: self.handle });
+        unblock(self.handle);
     }
 
     fn write(&mut self, write: impl FnOnce(&Ctx)) -> Answered {
@@ -117,7 +122,7 @@ impl Drop for Blocked {
 }
 
 impl Answered {
-    /// Lets the client have its reply. On the main thread: see the essay of `main_thread`.
+    /// Lets the client have its reply.
     pub fn release(self) {
         drop(self);
     }
@@ -125,9 +130,19 @@ impl Answered {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        // SAFETY: a handle is unblocked once: it came from a `Blocked`, which is gone.
-        unsafe { api!(RedisModule_UnblockClient(self.handle, ptr::null_mut())) };
+        if timer::fires() {
+            return unblock(self.handle);
+        }
+        let later = Self { handle: self.handle };
+        main_thread::post(move |_| later.release());
     }
+}
+
+/// A handle is unblocked once: this is called by the last that owns it, a [`Blocked`] without its context or
+/// an [`Answered`].
+fn unblock(handle: *mut raw::RedisModuleBlockedClient) {
+    // SAFETY: as said above; the server frees the handle after this, and nobody has it any more.
+    unsafe { api!(RedisModule_UnblockClient(handle, ptr::null_mut())) };
 }
 
 /// `CLIENT UNBLOCK id TIMEOUT`: the reply is written here, into the client itself.

@@ -65,6 +65,8 @@ pub enum KeyUse {
     Read,
     /// Reads it, or fills it.
     ReadOrFill,
+    /// Writes it, whatever is there.
+    Write,
     /// Deletes it.
     Delete,
 }
@@ -248,6 +250,7 @@ impl KeyUse {
                     | raw::REDISMODULE_CMD_KEY_ACCESS
                     | raw::REDISMODULE_CMD_KEY_UPDATE
             }
+            Self::Write => raw::REDISMODULE_CMD_KEY_OW | raw::REDISMODULE_CMD_KEY_UPDATE,
             Self::Delete => raw::REDISMODULE_CMD_KEY_RM | raw::REDISMODULE_CMD_KEY_DELETE,
         }) as u64
     }

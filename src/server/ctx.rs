@@ -50,6 +50,17 @@ impl Ctx {
         )
     }
 
+    /// Whether a script is what calls.
+    pub fn is_script(&self) -> bool {
+        self.has_flag(raw::REDISMODULE_CTX_FLAGS_LUA)
+    }
+
+    /// The number of the calling client.
+    pub fn client_id(&self) -> u64 {
+        // SAFETY: the context is live (`from_raw`).
+        unsafe { api!(RedisModule_GetClientId(self.raw)) }
+    }
+
     /// Whether the server is a master.
     pub fn is_master(&self) -> bool {
         self.has_flag(raw::REDISMODULE_CTX_FLAGS_MASTER)
@@ -94,6 +105,12 @@ impl Ctx {
     /// Answers text, as a bulk string.
     pub fn reply_text(&self, text: &str) {
         self.reply_bytes(text.as_bytes());
+    }
+
+    /// Answers `OK`.
+    pub fn reply_ok(&self) {
+        // SAFETY: the context is live (`from_raw`); the text is copied.
+        unsafe { api!(RedisModule_ReplyWithSimpleString(self.raw, c"OK".as_ptr())) };
     }
 
     /// Answers a whole number.

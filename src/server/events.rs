@@ -16,6 +16,8 @@ pub trait OnEvent {
     fn demoted();
     /// A data set begins to be loaded.
     fn loading();
+    /// A client's connection has closed.
+    fn disconnected(client: u64);
     /// The server's configuration has changed.
     fn reconfigured(ctx: &Ctx);
 }
@@ -25,11 +27,12 @@ pub trait OnEvent {
 /// # Errors
 /// Names the event that the server does not offer.
 pub fn subscribe<E: OnEvent>(ctx: &Ctx) -> Result<(), String> {
-    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 5] = [
+    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 6] = [
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(flush::<E>), "flush"),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(swap::<E>), "swap"),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(role::<E>), "role"),
         (raw::REDISMODULE_EVENT_LOADING, Some(load::<E>), "loading"),
+        (raw::REDISMODULE_EVENT_CLIENT_CHANGE, Some(client::<E>), "client"),
         (raw::REDISMODULE_EVENT_CONFIG, Some(config::<E>), "configuration"),
     ];
     for (id, callback, name) in wanted {
@@ -94,6 +97,19 @@ unsafe extern "C" fn load<E: OnEvent>(
     ];
     if starts.contains(&step) {
         guarded(E::loading);
+    }
+}
+
+unsafe extern "C" fn client<E: OnEvent>(
+    _: *mut raw::RedisModuleCtx,
+    _: Event,
+    change: u64,
+    data: *mut c_void,
+) {
+    if change == raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED {
+        // SAFETY: this event comes with this structure, for the time of the callback.
+        let id = unsafe { (*data.cast::<raw::RedisModuleClientInfo>()).id };
+        guarded(|| E::disconnected(id));
     }
 }
 

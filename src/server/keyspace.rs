@@ -8,6 +8,7 @@ use super::args::Arg;
 use super::ctx::Ctx;
 use super::value::{SharedValue, Value};
 use crate::cache::flights::LockMark;
+use crate::cache::lease::Token;
 use crate::cache::seconds::Millis;
 
 /// A key opened for reading. Reading is all it does: closing a key opened for writing would signal
@@ -233,7 +234,7 @@ const ENOSPC: i32 = 28;
 /// from another life, is taken over.
 pub fn mark(ctx: &Ctx, lock: &LockMark, lives: Millis) {
     with_write_key(ctx, &lock.key, |key| {
-        let token = Value::new(lock.token.as_bytes());
+        let token = Value::new(lock.token.to_string().as_bytes());
         // SAFETY: the key is open for writing; it takes its own reference of the string, on the main
         // thread.
         unsafe {
@@ -254,7 +255,7 @@ pub fn unmark(ctx: &Ctx, lock: &LockMark) {
                 let start =
                     api!(RedisModule_StringDMA(key, &raw mut length, mode(raw::REDISMODULE_READ)));
                 let token: &[u8] = std::slice::from_raw_parts(start.cast(), length);
-                if token == lock.token.as_bytes() {
+                if Token::parse(token) == Some(lock.token) {
                     api!(RedisModule_DeleteKey(key));
                 }
             }

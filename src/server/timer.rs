@@ -1,6 +1,7 @@
 //! Timers on the main thread: within a millisecond or so, where a blocked client's own timeout is up to
 //! a hundred late.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::without_provenance_mut;
 
@@ -40,8 +41,19 @@ impl Timer {
     }
 }
 
+thread_local! {
+    static FIRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a timer's callback.
+pub(super) fn fires() -> bool {
+    FIRES.get()
+}
+
 unsafe extern "C" fn fire<T: OnTime>(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
     // SAFETY: the server gives a live context to a timer's callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
+    FIRES.set(true);
     guarded(|| T::on_time(&ctx, data as usize as u64));
+    FIRES.set(false);
 }

@@ -14,12 +14,13 @@ type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'
 const HEADERS: &str =
     "content-* etag last-modified cache-control expires date age vary link location";
 
-const SETTINGS: [Row; 9] = [
+const SETTINGS: [Row; 10] = [
     ("default-expiry", "3600", "0.5", "0.5", &["0", "-2", "soon", "", "1e300"]),
     ("default-timeout", "10", "2.5", "2.5", &["-1", "soon", ""]),
     ("max-timeout", "300", "60", "60", &["0", "-1", "soon", ""]),
     ("fetch-timeout", "30", "7", "7", &["0", "-1", "soon", ""]),
     ("refresh-backoff", "1", "0.25", "0.25", &["-1", "soon", ""]),
+    ("lease-ttl", "10", "0.5", "0.5", &["0", "-1", "86401", "soon", ""]),
     ("max-queued-downloads", "10000", "0", "0", &["-1", "many"]),
     ("max-body-size", "67108864", "1mb", "1048576", &["0", "-1", "large"]),
     ("max-redirects", "5", "0", "0", &["-1", "few"]),

@@ -8,12 +8,16 @@
 //! $ redis-cli -3                                  if it is to speak RESP3
 //! redis> CACHE.GET https://shop.example/hello 60  a command
 //! "Hello"                                         its reply, as redis-cli prints it
+//! other> CACHE.LEASE board                        a command of another client; if no reply stands below
+//!                                                 it, that client waits
+//! # the other client is answered                  its reply, then
 //! # a word to the reader
-//! # once it has expired                           waits until the next command's URL is not fresh
+//! # once it has expired                           waits until the next command's key is not fresh
 //! # once it has landed                            lets what the origin holds back go, and waits
 //! ```
 //!
-//! The host is `shop.example`; what it has is in [`open_shop`].
+//! Tokens are random: the first that a block shows stands for the first that the server gives, and so on
+//! ([`Tokens`]). The host is `shop.example`; what it has is in [`open_shop`].
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -28,6 +32,8 @@ use crate::support::{Client, Gate, Origin, Reply, Request, Server, Value};
 
 const SHOP: &str = "https://shop.example";
 const PROMPT: &str = "redis> ";
+const OTHER: &str = "other> ";
+const ANSWERED: &str = "# the other client is answered";
 const RESP3: &str = "$ redis-cli -3";
 const EXPIRED: &str = "# once it has expired";
 const LANDED: &str = "# once it has landed";
@@ -155,11 +161,14 @@ fn play(session: &Session) -> Vec<String> {
     let server = Server::builder().env("SSL_CERT_FILE", origin.ca_file()).start();
     let scene = Scene { client: server.client(), server, origin };
     let base = scene.origin.url("");
-    let mut client = scene.server.client();
+    let (mut client, mut other) = (scene.server.client(), scene.server.client());
+    let mut tokens = Tokens::default();
     let mut happened = Vec::new();
     let mut lines = session.lines.iter().peekable();
     while let Some(line) = lines.next() {
         happened.push(line.clone());
+        let command = |text: &str, tokens: &Tokens| words(&tokens.given(text).replace(SHOP, &base));
+        let mut reply = None;
         if line == RESP3 {
             client = client.resp3();
         } else if line == LANDED {
@@ -169,27 +178,72 @@ fn play(session: &Session) -> Vec<String> {
             let next = lines.peek().and_then(|line| line.strip_prefix(PROMPT));
             let url = &words(next.unwrap_or_default())[1];
             scene.until_expired(&url.replace(SHOP, &base));
-        } else if let Some(command) = line.strip_prefix(PROMPT) {
-            let reply = call(&mut client, &command.replace(SHOP, &base));
-            happened.extend(reply.replace(&base, SHOP).lines().map(str::to_owned));
-            while lines.next_if(|line| is_reply(line)).is_some() {}
+        } else if let Some(text) = line.strip_prefix(PROMPT) {
+            reply = Some(client.call(&command(text, &tokens)));
+        } else if let Some(text) = line.strip_prefix(OTHER) {
+            let waiting = scene.server.gauge("cache_waiters");
+            other.send(&command(text, &tokens));
+            if lines.peek().is_some_and(|line| is_reply(line)) {
+                reply = Some(other.reply());
+            } else {
+                scene.server.until_gauge("cache_waiters", waiting + 1);
+            }
+        } else if line == ANSWERED {
+            reply = Some(other.reply());
         } else {
             assert!(line.starts_with("# "), "{}: nothing is said by {line:?}", session.place);
             assert!(!line.starts_with("# once"), "{}: unknown: {line:?}", session.place);
+        }
+        if let Some(reply) = reply {
+            let reply = reply.map_or_else(|line| format!("(error) {line}"), |it| printed(&it, 0));
+            let mut shown = String::new();
+            while let Some(line) = lines.next_if(|line| is_reply(line)) {
+                shown += line;
+            }
+            tokens.bind(&shown, &reply);
+            let reply = tokens.shown(&reply).replace(&base, SHOP);
+            happened.extend(reply.lines().map(str::to_owned));
         }
     }
     happened
 }
 
 fn is_reply(line: &str) -> bool {
-    !line.starts_with(PROMPT) && !line.starts_with("# ")
+    ![PROMPT, OTHER, "# "].iter().any(|start| line.starts_with(start))
 }
 
-fn call(client: &mut Client, command: &str) -> String {
-    match client.call(&words(command)) {
-        Ok(value) => printed(&value, 0),
-        Err(line) => format!("(error) {line}"),
+/// The tokens that a block shows, each with the one that the server has given in its place.
+#[derive(Default)]
+struct Tokens(Vec<(String, String)>);
+
+impl Tokens {
+    /// Takes note of the tokens that are new in a reply.
+    fn bind(&mut self, shown: &str, given: &str) {
+        let known =
+            |token: &str| self.0.iter().any(|(shown, given)| token == shown || token == given);
+        let new = |text: &str| {
+            let tokens = tokens_in(text).filter(|token| !known(token));
+            tokens.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let pairs: Vec<_> = new(shown).into_iter().zip(new(given)).collect();
+        self.0.extend(pairs);
     }
+
+    /// A text of the block, with the server's tokens.
+    fn given(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (shown, given)| text.replace(shown, given))
+    }
+
+    /// A text of the server's, with the block's tokens.
+    fn shown(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (shown, given)| text.replace(given, shown))
+    }
+}
+
+/// The words of 32 hexadecimal digits.
+fn tokens_in(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The words of a command line: apart by blanks, but for those in quotes. In double ones a backslash
@@ -316,7 +370,8 @@ const HEADINGS: [&str; 6] = ["Arguments", "Reply", "Errors", "Examples", "Notes"
 /// The flags that say what a command is to the server.
 const FLAGS: [&str; 5] = ["write", "readonly", "blocking", "fast", "denyoom"];
 /// The words that commands know.
-const OPTIONS: [&str; 6] = ["STALE", "REFRESH", "NOWAIT", "METHOD", "BODY", "HEADER"];
+const OPTIONS: [&str; 8] =
+    ["STALE", "REFRESH", "NOWAIT", "METHOD", "BODY", "HEADER", "TTL", "TIED"];
 
 #[test]
 fn the_readme_lists_every_setting_with_its_default() {

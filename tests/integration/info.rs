@@ -3,12 +3,13 @@
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 33] = [
     "hits",
     "stale_hits",
     "misses",
     "coalesced",
     "flights",
+    "leases_held",
     "waiters",
     "queued",
     "threads",
@@ -29,6 +30,12 @@ const FIELDS: [&str; 26] = [
     "not_stored_oom",
     "not_stored_refused",
     "bytes_fetched",
+    "leases",
+    "leases_filled",
+    "leases_released",
+    "leases_expired",
+    "leases_cut",
+    "leases_lost",
     "download_seconds",
 ];
 

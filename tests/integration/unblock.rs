@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::scene::{BODY, Scene};
+use crate::support::client::bytes_of;
 use crate::support::{Client, Value};
 
 /// Unblocks the second waiter of a flight, and asserts that it gets `reply`.
@@ -110,4 +111,41 @@ impl Drop for Calms<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Has one client lease a key and another wait for it, then runs a command of the holder's and the
+/// unblocking of the waiter in one transaction, so that nothing comes between them.
+fn in_one_breath(command: &[&str]) -> (Scene, Client, String) {
+    let mut scene = Scene::new();
+    let lease = scene.client.array(&["CACHE.LEASE", "k"]);
+    let token = String::from_utf8(bytes_of(lease[1].clone())).unwrap();
+    let mut waiter = scene.server.client();
+    let id = waiter.id();
+    waiter.send(&["CACHE.LEASE", "k", "0"]);
+    scene.server.until_gauge("cache_waiters", 1);
+    let command = [&[command[0], "k", &token], &command[1..]].concat();
+    scene.client.ok(&["MULTI"]);
+    scene.client.call(&command).unwrap();
+    scene.client.call(&["CLIENT", "UNBLOCK", &id]).unwrap();
+    let replies = scene.client.array(&["EXEC"]);
+    assert_eq!(replies, [Value::Okay, Value::Int(1)]);
+    (scene, waiter, token)
+}
+
+#[test]
+fn a_waiter_unblocked_right_behind_the_fill_gets_one_reply() {
+    let (mut scene, mut waiter, _) = in_one_breath(&["CACHE.FILL", "the value"]);
+    waiter.reply_null();
+    assert_eq!(waiter.text(&["GET", "k"]), "the value");
+    assert_eq!(scene.client.text(&["GET", "k"]), "the value");
+}
+
+#[test]
+fn a_waiter_unblocked_right_behind_the_release_takes_no_lease_along() {
+    let (mut scene, mut waiter, _) = in_one_breath(&["CACHE.RELEASE"]);
+    waiter.reply_null();
+    scene.until_all_landed();
+    assert_eq!(waiter.text(&["PING"]), "PONG");
+    let lease = scene.client.array(&["CACHE.LEASE", "k", "0.001"]);
+    assert_eq!(bytes_of(lease[0].clone()), b"lease");
 }
