@@ -18,8 +18,10 @@ pub enum CacheError {
     WrongType,
     /// The flight failed.
     Fetch(FetchError),
-    /// A key that is to be leased is empty, or its braces allow no lock key in its cluster slot.
-    Unleasable,
+    /// A key that is to be leased is empty, and so can have no lock key in its cluster slot.
+    EmptyKey,
+    /// The braces of a key that is to be leased allow no lock key in its cluster slot.
+    StrayBraces,
     /// The token is no lease's, or no longer: nothing was stored.
     LeaseLost,
     /// A lease's value was answered to those who waited for it, but the server did not take it.
@@ -117,8 +119,10 @@ impl fmt::Display for CacheError {
                 f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value")
             }
             Self::Fetch(error) => error.fmt(f),
-            Self::Unleasable => f.write_str(
-                "ERR invalid key: empty, or its braces allow no lock key in its cluster slot",
+            Self::EmptyKey => f.write_str("ERR invalid key: it is empty"),
+            Self::StrayBraces => f.write_str(
+                "ERR invalid key: its braces allow no lock key in its cluster slot; leave out its '}', or \
+                 put a hash tag such as {a} before it",
             ),
             Self::LeaseLost => f.write_str("LEASELOST the lease is lost, or never was"),
             Self::NotStored(reason) => write!(f, "ERR not stored: {reason}"),

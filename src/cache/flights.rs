@@ -302,7 +302,17 @@ impl<W, D> Flights<W, D> {
         for (waiter, _) in flight.waiters.values() {
             self.by_waiter.remove(waiter);
         }
+        self.give_back();
         Some(flight)
+    }
+
+    /// Gives back the memory that a crowd has left, once the table is empty.
+    fn give_back(&mut self) {
+        const MUCH: usize = 4096;
+        let most = self.by_id.capacity().max(self.by_waiter.capacity());
+        if self.by_id.is_empty() && most > MUCH {
+            *self = Self { last_number: self.last_number, ..Self::default() };
+        }
     }
 
     /// Voids the flights of one database, or of all.

@@ -6,8 +6,9 @@
 //!
 //! - `CACHE.FILL` with the token: the flight lands with the holder's value;
 //! - the lease is lost: the holder gives it up (`CACHE.RELEASE`), its time runs out, or it is *tied* and
-//!   its connection closes. The longest-waiting client that asked for a lease gets a new token, and the
-//!   rest go on waiting. If none did, but some wait by `CACHE.GET`, a download takes over;
+//!   its connection closes. If somebody has stored a value meanwhile, by a plain `SET` for one, all get that.
+//!   Else the longest-waiting client that asked for a lease gets a new token, and the rest go on waiting. If
+//!   none did, but some wait by `CACHE.GET`, a download takes over;
 //! - the flight becomes void, as any may: the holder's value still answers those who wait, is not stored,
 //!   and `CACHE.FILL` says so.
 //!

@@ -6,7 +6,7 @@ use crate::cache::flights::FlightKey;
 use crate::cache::options::{Options, Takes};
 use crate::config::SETTINGS;
 use crate::flight::filled::Life;
-use crate::flight::lease;
+use crate::flight::{fill, lease};
 use crate::module;
 use crate::server::args::Args;
 use crate::server::clock;
@@ -38,7 +38,7 @@ impl Command for Fill {
         };
         let options = Options::parse(args.bytes_from(4), Takes::Storing, clock::recent());
         let options = options.map_err(wrong)?;
-        let fill = lease::Fill {
+        let fill = fill::Fill {
             key: FlightKey { db: ctx.db(), name: name.bytes().to_vec() },
             token: lease::token(token.bytes())?,
             value,

@@ -63,7 +63,10 @@ fn answer_without_fresh(
     options: LeaseOptions,
     found: &Found<'_>,
 ) -> Result<(), CacheError> {
-    lock_key(name).map_err(|_| CacheError::Unleasable)?;
+    if name.is_empty() {
+        return Err(CacheError::EmptyKey);
+    }
+    lock_key(name).map_err(|_| CacheError::StrayBraces)?;
     let (module, settings) = (module::get(), SETTINGS.current());
     let key = FlightKey { db: ctx.db(), name: name.to_vec() };
     let terms = Terms {

@@ -235,6 +235,24 @@ pub fn answer_all(
     }
 }
 
+/// Answers all waiters with what lies in the keyspace, whose body begins at the second number. One waiter
+/// costs the copy that a hit costs; for several there is one, and the answerer's.
+pub fn answer_stored(
+    ctx: &Ctx,
+    module: &Module,
+    landed: Landed,
+    (stored, body_at): (&[u8], usize),
+    leaders: Option<Source>,
+) {
+    let waiting = landed.waiting();
+    let for_all = if waiting <= 1 || may_answer_inline(waiting, stored.len()) {
+        ForAll::Inline(stored)
+    } else {
+        ForAll::Copy(Arc::from(stored))
+    };
+    answer_all(ctx, module, landed, &for_all, body_at, leaders);
+}
+
 /// Tells all who wait that the flight brought nothing.
 pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);

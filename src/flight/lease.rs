@@ -1,39 +1,26 @@
-//! Leases: a flight that a client fills is given, filled, and lost.
+//! Leases: a flight that a client fills is given, given up, lost, and passed on.
 //!
-//! It is a flight like any other: the same table, lock key, waiters, voiding and landing. What differs is
-//! who fills it, and what happens if nobody does: see the essay of `cache/lease.rs`.
+//! It is a flight like any other: the same table, lock key, waiters, voiding and landing (`fill`). What
+//! differs is who fills it, and what happens if nobody does: see the essay of `cache/lease.rs`.
 
 use super::answer::write_lease;
-use super::filled::{Filled, Life};
-use super::landing::{self, Landing, Ready};
+use super::landing;
 use super::takeoff::{self, LOCK_OUTLIVES, Wish, new_token};
-use super::waiting::{Claim, Recipient, Room, Terms, Waiter};
-use crate::cache::entry::{self, Stored};
-use crate::cache::error::{CacheError, FetchError};
+use super::waiting::{Claim, Recipient, Terms, Waiter};
+use crate::cache::decide::Found;
+use crate::cache::entry;
+use crate::cache::error::CacheError;
 use crate::cache::flights::{FlightId, FlightKey, LockMark};
-use crate::cache::headers::StoreHeaders;
 use crate::cache::key::lock_key;
 use crate::cache::lease::{Filler, Token};
 use crate::cache::seconds::Millis;
-use crate::cache::stats::NotStored;
 use crate::clock;
 use crate::config::SETTINGS;
 use crate::module::{self, Module, STATS};
-use crate::server::args::Arg;
-use crate::server::blocked::Blocked;
 use crate::server::ctx::Ctx;
-use crate::server::keyspace;
+use crate::server::keyspace::{self, ReadKey};
 use crate::server::main_thread;
 use crate::server::timer::Timer;
-use crate::server::value::Value;
-
-/// The largest value that is copied on the main thread; a larger one blocks its client for the time that
-/// takes on another.
-const SMALL: usize = 64 * 1024;
-
-/// How long a large value may take to be copied before its flight is given up: the bound on what a hanging
-/// thread could cost.
-const COPYING: Millis = 60_000;
 
 impl Terms {
     const fn filler(self) -> (Filler, Millis) {
@@ -61,144 +48,6 @@ fn tell_given(ctx: &Ctx, key: &FlightKey) {
     keyspace::notify(ctx, c"cache.lease", &key.name);
 }
 
-/// What a holder brings.
-pub struct Fill<'a> {
-    /// The key that it has leased.
-    pub key: FlightKey,
-    /// Its token.
-    pub token: Token,
-    /// The value.
-    pub value: Arg<'a>,
-    /// For how long it will do.
-    pub life: Life,
-    /// Whether it is to be kept past its expiry, which takes a head.
-    pub keeps_stale: bool,
-}
-
-impl Fill<'_> {
-    /// Lands the holder's flight with its value, and answers the holder.
-    ///
-    /// # Errors
-    /// The lease is lost, or the server did not take the value.
-    pub fn land(self, ctx: &Ctx, module: &Module) -> Result<(), CacheError> {
-        let Some(flight) = held(module, &self.key, self.token) else {
-            let repeated = module.filled_tokens().has(self.token, &self.key);
-            return if repeated { reply(ctx, Ok(())) } else { Err(lost()) };
-        };
-        if self.value.bytes().len() > SMALL && ctx.may_block() {
-            self.land_later(ctx, module, flight);
-            return Ok(());
-        }
-        let filled = self.recipe().make(self.value.bytes())?;
-        let size = filled.stored().len();
-        let inline = landing::may_answer_inline(module.flights().waiting(flight), size);
-        let copy = (!inline).then(|| filled.stored().into());
-        let ready = Ready { copy, ..Ready::default() };
-        let landing = landing::touch_down(ctx, module, flight, filled, ready);
-        reply(ctx, self.receipt().settle(module, landing))
-    }
-
-    /// The same for a large value: it is copied off the main thread, and its client waits for that.
-    fn land_later(self, ctx: &Ctx, module: &Module, flight: FlightId) {
-        let (recipe, receipt, value) = (self.recipe(), self.receipt(), self.value.hold());
-        let deadline = takeoff::deadline(ctx, flight, (Filler::Thread, COPYING));
-        let lease_ends = {
-            let mut flights = module.flights();
-            flights.retire(flight, Filler::Thread);
-            flights.deadline_mut(flight).and_then(|ends| ends.replace(deadline))
-        };
-        if let Some(lease_ends) = lease_ends {
-            lease_ends.stop(ctx);
-        }
-        module.filled_tokens().insert(self.token, &self.key, clock::now());
-        let client = Blocked::new::<Room>(ctx);
-        module.answerer().run(move || {
-            let filled = recipe.make(value.bytes());
-            main_thread::post(move |ctx| {
-                let module = module::get();
-                match filled {
-                    Ok(filled) => {
-                        let then = Box::new(move |landing| {
-                            answer(client, receipt.settle(&module::get(), landing));
-                        });
-                        let ready = Ready { then: Some(then), ..Ready::default() };
-                        landing::approach(ctx, &module, flight, filled, ready);
-                    }
-                    Err(error) => {
-                        module.filled_tokens().forget(receipt.token);
-                        if let Some(landed) = landing::take_down(ctx, &module, flight) {
-                            landing::fail(ctx, &module, landed, &error);
-                        }
-                        answer(client, Err(error.into()));
-                    }
-                }
-            });
-        });
-    }
-
-    fn recipe(&self) -> Recipe {
-        Recipe { life: self.life, keeps_stale: self.keeps_stale }
-    }
-
-    fn receipt(&self) -> Receipt {
-        Receipt { key: self.key.clone(), token: self.token }
-    }
-}
-
-/// How a value becomes what is stored.
-struct Recipe {
-    life: Life,
-    keeps_stale: bool,
-}
-
-impl Recipe {
-    /// Bare, so that plain `GET` reads it; but a value that would be mistaken for one with a head gets one.
-    fn make(&self, bytes: &[u8]) -> Result<Filled, FetchError> {
-        if !self.keeps_stale && matches!(entry::decode(bytes), Stored::Bare(_)) {
-            return Filled::seal(Value::new(bytes), 0, self.life);
-        }
-        let head = entry::encode_head(200, &vec![], &StoreHeaders::default());
-        let mut value = Value::new(&head);
-        value.append(bytes);
-        Filled::seal(value, head.len(), self.life)
-    }
-}
-
-/// What a holder is told about its value, and what is remembered of it.
-struct Receipt {
-    key: FlightKey,
-    token: Token,
-}
-
-impl Receipt {
-    fn settle(self, module: &Module, landing: Landing) -> Result<(), CacheError> {
-        let error = match landing {
-            Some(Ok(())) => {
-                STATS.leases_filled.bump();
-                module.filled_tokens().insert(self.token, &self.key, clock::now());
-                return Ok(());
-            }
-            Some(Err(NotStored::Void(_))) | None => lost(),
-            Some(Err(reason)) => CacheError::NotStored(reason),
-        };
-        module.filled_tokens().forget(self.token);
-        Err(error)
-    }
-}
-
-fn reply(ctx: &Ctx, outcome: Result<(), CacheError>) -> Result<(), CacheError> {
-    outcome.inspect(|()| ctx.reply_ok())
-}
-
-/// Answers a client that has been blocked meanwhile.
-fn answer(client: Blocked, outcome: Result<(), CacheError>) {
-    let write = |ctx: &Ctx| match outcome {
-        Ok(()) => ctx.reply_ok(),
-        Err(error) => ctx.reply_error(&error.to_string()),
-    };
-    client.answer(write).release();
-}
-
 /// Reads a token.
 ///
 /// # Errors
@@ -207,13 +56,14 @@ pub fn token(text: &[u8]) -> Result<Token, CacheError> {
     Token::parse(text).ok_or_else(lost)
 }
 
-fn lost() -> CacheError {
+/// Counts that a token is no good.
+pub fn lost() -> CacheError {
     STATS.leases_lost.bump();
     CacheError::LeaseLost
 }
 
 /// The flight that this token is to fill, if it is this key's.
-fn held(module: &Module, key: &FlightKey, token: Token) -> Option<FlightId> {
+pub fn held(module: &Module, key: &FlightKey, token: Token) -> Option<FlightId> {
     let flights = module.flights();
     flights.held_by(token).filter(|&flight| flights.key(flight) == Some(key))
 }
@@ -232,7 +82,11 @@ pub fn release(
         return Err(lost());
     };
     lose(module, flight, Lost::Released);
-    reply(ctx, if module.flights().is_void(flight) { Err(lost()) } else { Ok(()) })
+    if module.flights().is_void(flight) {
+        return Err(lost());
+    }
+    ctx.reply_ok();
+    Ok(())
 }
 
 /// A client's connection has closed, and with it go the leases that are tied to it.
@@ -270,8 +124,8 @@ pub fn lose(module: &Module, flight: FlightId, how: Lost) {
     main_thread::post(move |ctx| find_next(ctx, &module::get(), flight));
 }
 
-/// Finds who fills a flight whose holder is lost: the next who waits for the lease; without one a download,
-/// if somebody waits for that; else the flight ends.
+/// Finds who fills a flight whose holder is lost: nobody need, if the key has a value by now; else the next who
+/// waits for the lease; without one a download, if somebody waits for that; else the flight ends.
 fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     let Some(key) = module.flights().key(flight).cloned() else {
         return;
@@ -283,7 +137,10 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     let follower = module.flights().find(&key).filter(|&other| other != flight);
     let left = if let Some(follower) = follower {
         module.flights().merge(flight, follower)
-    } else if give_to_next(ctx, module, flight, &key) || download(ctx, module, flight, &key) {
+    } else if answer_fresh(ctx, module, flight, &key)
+        || give_to_next(ctx, module, flight, &key)
+        || download(ctx, module, flight, &key)
+    {
         None
     } else {
         module.flights().land(flight)
@@ -291,6 +148,24 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     if let Some(left) = left {
         clear(ctx, &left.lock, left.deadline);
     }
+}
+
+/// Answers all who wait with the key's value, if somebody else has stored one meanwhile.
+fn answer_fresh(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bool {
+    let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
+    let Some(stored) = open.as_ref().and_then(ReadKey::string) else {
+        return false;
+    };
+    let body_at = match Found::judge(entry::decode(stored), None, clock::now()) {
+        Found::Fresh(entry) => entry.body_at(),
+        Found::Bare(_) => 0,
+        Found::Welcome(_) | Found::Stale(_) | Found::Nothing => return false,
+    };
+    if let Some(landed) = landing::take_down(ctx, module, flight) {
+        landing::unmark(ctx, &landed.lock);
+        landing::answer_stored(ctx, module, landed, (stored, body_at), None);
+    }
+    true
 }
 
 /// Clears away what a filler has left.
@@ -321,7 +196,7 @@ fn give_to_next(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -
                 client.answer(|ctx| write_lease(ctx, token)).release();
                 return true;
             }
-            Err(error) => answer(client, Err(error)),
+            Err(error) => client.answer_outcome(Err(error)),
         }
     }
 }

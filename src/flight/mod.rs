@@ -5,7 +5,8 @@
 //! download thread   download   the origin's bytes, into the string that will be stored
 //! main thread       landing    still valid? store it, drop the lock key, take the waiters
 //! main thread       revalidation   the same, where the origin says that nothing has changed
-//! main thread       lease      the same, where it is a client that fills: given, filled, lost
+//! main thread       lease      where it is a client that fills: given, given up, lost, passed on
+//! main thread       fill       the client's value, and its landing
 //! main thread       waiting    clients that wait, each for one answer or for several, and their patience
 //! any thread        answer     an entry, as each command writes it
 //! any thread        filled     what is stored at the end, and when its life begins
@@ -16,6 +17,7 @@
 
 pub mod answer;
 pub mod download;
+pub mod fill;
 pub mod filled;
 pub mod landing;
 pub mod lease;

@@ -5,12 +5,10 @@
 //! `PEXPIREAT`. Header fields of the 304 are taken over where the new head fits into the old one's place,
 //! or the entry is small enough to be written anew; a large entry with a longer head keeps its old fields.
 
-use std::sync::Arc;
-
 use super::answer::Source;
 use super::download::Task;
 use super::filled::Moments;
-use super::landing::{self, ForAll};
+use super::landing;
 use super::takeoff;
 use crate::cache::entry::{self, Entry, Stored, decode};
 use crate::cache::error::FetchError;
@@ -60,18 +58,15 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
 
 /// Answers the waiters with the entry as it is stored.
 fn answer(ctx: &Ctx, module: &Module, landed: landing::Landed, stored: &[u8]) {
-    let waiting = landed.waiting();
-    let Stored::Entry(entry) = decode(stored) else {
-        return landing::fail(ctx, module, landed, &FetchError::failed("the entry has expired"));
-    };
-    // One waiter costs the copy that a hit costs; for several there is one, and the answerer's.
-    let for_all = if waiting <= 1 || landing::may_answer_inline(waiting, stored.len()) {
-        ForAll::Inline(stored)
-    } else {
-        ForAll::Copy(Arc::from(stored))
-    };
-    let leaders = Some(Source::Revalidated);
-    landing::answer_all(ctx, module, landed, &for_all, entry.body_at(), leaders);
+    match decode(stored) {
+        Stored::Entry(entry) => {
+            let leaders = Some(Source::Revalidated);
+            landing::answer_stored(ctx, module, landed, (stored, entry.body_at()), leaders);
+        }
+        Stored::Bare(_) | Stored::Unknown => {
+            landing::fail(ctx, module, landed, &FetchError::failed("the entry has expired"));
+        }
+    }
 }
 
 /// How an entry gets its new life.

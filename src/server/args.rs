@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::api::{api, raw};
+use super::{main_thread, timer};
 
 /// The arguments, the command's own name at 0.
 pub struct Args<'a>(&'a [*mut raw::RedisModuleString]);
@@ -90,15 +91,13 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        struct Reference(*mut raw::RedisModuleString);
-        // SAFETY: it is carried to the main thread, and used there alone.
-        unsafe impl Send for Reference {}
-        let reference = Reference(self.0);
-        super::main_thread::post(move |_| {
-            let Reference(string) = { reference };
-            // SAFETY: this is the one reference that `hold` has taken; this is the main thread.
-            unsafe { api!(RedisModule_FreeString(std::ptr::null_mut(), string)) };
-        });
+        if timer::fires() {
+            // SAFETY: this is the one reference that `hold` has taken; timers fire on the main thread.
+            unsafe { api!(RedisModule_FreeString(std::ptr::null_mut(), self.0)) };
+            return;
+        }
+        let later = Self(self.0);
+        main_thread::post(move |_| drop(later));
     }
 }
 

@@ -32,6 +32,7 @@ use super::api::{OK, api, raw};
 use super::ctx::Ctx;
 use super::settings::server_number;
 use super::{guarded, main_thread, timer};
+use crate::cache::error::CacheError;
 
 /// Whether commands may come between a client's unblocking and its service.
 static COMMANDS_MAY_INTERVENE: AtomicBool = AtomicBool::new(false);
@@ -90,6 +91,15 @@ impl Blocked {
     /// Writes the reply.
     pub fn answer(mut self, write: impl FnOnce(&Ctx)) -> Answered {
         self.write(write)
+    }
+
+    /// Answers `OK` or an error, and lets the client have it.
+    pub fn answer_outcome(self, outcome: Result<(), CacheError>) {
+        let write = |ctx: &Ctx| match outcome {
+            Ok(()) => ctx.reply_ok(),
+            Err(error) => ctx.reply_error(&error.to_string()),
+        };
+        self.answer(write).release();
     }
 
     /// Lets go of a client that needs no reply, because the server has forgotten it.

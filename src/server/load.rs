@@ -97,19 +97,18 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
 
 /// The other end.
 pub fn on_unload<M: Module>() -> c_int {
-    if main_thread::is_busy() {
+    if !main_thread::hold_back() {
         log::warning("not unloaded: work for the main thread is under way, try again");
         return ERR;
     }
-    match guarded(M::stop) {
-        Some(Ok(())) => {
-            main_thread::close();
-            OK
-        }
-        Some(Err(reason)) => {
-            log::warning(&format!("not unloaded: {reason}"));
-            ERR
-        }
-        None => ERR,
+    let stopped = guarded(M::stop);
+    if let Some(Ok(())) = stopped {
+        main_thread::close();
+        return OK;
     }
+    main_thread::go_on();
+    if let Some(Err(reason)) = stopped {
+        log::warning(&format!("not unloaded: {reason}"));
+    }
+    ERR
 }

@@ -18,30 +18,45 @@
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::api::{api, raw};
 use super::ctx::Ctx;
 use super::guarded;
-use super::timer::{OnTime, Timer};
+use super::timer::{self, OnTime, Timer};
 
 /// The longest that tasks hold the event loop in one turn.
 const SLICE: Duration = Duration::from_millis(1);
 
 type Task = Box<dyn FnOnce(&Ctx) + Send>;
 
-static TASKS: Mutex<VecDeque<Task>> = Mutex::new(VecDeque::new());
+static QUEUE: Mutex<Queue> =
+    Mutex::new(Queue { tasks: VecDeque::new(), awake: false, held_back: false });
 
-/// Whether the event loop has been told that there are tasks.
-static AWAKE: AtomicBool = AtomicBool::new(false);
+struct Queue {
+    tasks: VecDeque<Task>,
+    /// Whether the event loop has been told that there are tasks.
+    awake: bool,
+    /// Whether it is not to be told, because the module is being unloaded.
+    held_back: bool,
+}
+
+impl Queue {
+    /// Whether the event loop is to be told now.
+    fn must_wake(&mut self) -> bool {
+        let must = !self.tasks.is_empty() && !self.awake && !self.held_back;
+        self.awake |= must;
+        must
+    }
+}
 
 /// A context of no client, for what needs one outside of any callback.
 static DETACHED: AtomicPtr<raw::RedisModuleCtx> = AtomicPtr::new(ptr::null_mut());
 
-fn tasks() -> MutexGuard<'static, VecDeque<Task>> {
-    TASKS.lock().unwrap_or_else(PoisonError::into_inner)
+fn queue() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn detached() -> *mut raw::RedisModuleCtx {
@@ -55,14 +70,32 @@ pub(super) fn open(ctx: &Ctx) {
     DETACHED.store(detached, Ordering::Release);
 }
 
-/// Whether a task is queued, or a wake-up on its way that would find the module gone.
-pub(super) fn is_busy() -> bool {
-    AWAKE.load(Ordering::Acquire) || !tasks().is_empty()
+/// At unload, before threads are ended: what they post in their last breath wakes nobody, since the event
+/// loop would come to a module that is gone. False if it is on its way already, or has something to do.
+pub(super) fn hold_back() -> bool {
+    let mut queue = queue();
+    let is_quiet = !queue.awake && queue.tasks.is_empty();
+    queue.held_back = is_quiet;
+    is_quiet
 }
 
-/// At unload, once nothing is left that could post.
+/// If there is no unload after all.
+pub(super) fn go_on() {
+    queue().held_back = false;
+    wake();
+}
+
+/// At unload, once nothing is left that could post: runs what has been posted in the end.
 pub(super) fn close() {
-    *tasks() = VecDeque::new();
+    let detached = DETACHED.load(Ordering::Acquire);
+    if !detached.is_null() {
+        // SAFETY: this is the main thread, and the context is freed below, not before.
+        let ctx = unsafe { Ctx::from_raw(detached) };
+        while let Some(task) = next_task() {
+            timer::as_fired(|| task(&ctx));
+        }
+    }
+    queue().held_back = false;
     let detached = DETACHED.swap(ptr::null_mut(), Ordering::AcqRel);
     if !detached.is_null() {
         // SAFETY: made in `open`, taken out of its place, so freed once.
@@ -72,21 +105,26 @@ pub(super) fn close() {
 
 /// Runs `task` on the main thread soon. From any thread.
 pub fn post(task: impl FnOnce(&Ctx) + Send + 'static) {
-    tasks().push_back(Box::new(task));
+    queue().tasks.push_back(Box::new(task));
     wake();
 }
 
+fn next_task() -> Option<Task> {
+    queue().tasks.pop_front()
+}
+
 fn wake() {
-    if !AWAKE.swap(true, Ordering::AcqRel) {
-        // SAFETY: the one function of the API's event loop that any thread may call; `AWAKE` keeps the
-        // module from being unloaded under the callback (`is_busy`).
+    let must_wake = queue().must_wake();
+    if must_wake {
+        // SAFETY: the one function of the API's event loop that any thread may call; `awake` keeps the
+        // module from being unloaded under the callback (`hold_back`).
         unsafe { api!(RedisModule_EventLoopAddOneShot(Some(woken), ptr::null_mut())) };
     }
 }
 
 unsafe extern "C" fn woken(_: *mut c_void) {
     // SAFETY: one-shot events run on the main thread; the detached context lives until `close`, which
-    // `AWAKE` holds off.
+    // `awake` holds off.
     let ctx = unsafe { Ctx::from_raw(detached()) };
     guarded(|| Timer::start::<Turn>(&ctx, 0, 0));
 }
@@ -95,10 +133,10 @@ struct Turn;
 
 impl OnTime for Turn {
     fn on_time(ctx: &Ctx, _: u64) {
-        AWAKE.store(false, Ordering::Release);
+        queue().awake = false;
         let start = Instant::now();
         loop {
-            let Some(task) = tasks().pop_front() else {
+            let Some(task) = next_task() else {
                 return;
             };
             guarded(|| task(ctx));
@@ -106,8 +144,6 @@ impl OnTime for Turn {
                 break;
             }
         }
-        if !tasks().is_empty() {
-            wake();
-        }
+        wake();
     }
 }

@@ -50,10 +50,15 @@ pub(super) fn fires() -> bool {
     FIRES.get()
 }
 
+/// Runs something as a timer's callback.
+pub(super) fn as_fired(run: impl FnOnce()) {
+    FIRES.set(true);
+    guarded(run);
+    FIRES.set(false);
+}
+
 unsafe extern "C" fn fire<T: OnTime>(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
     // SAFETY: the server gives a live context to a timer's callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    FIRES.set(true);
-    guarded(|| T::on_time(&ctx, data as usize as u64));
-    FIRES.set(false);
+    as_fired(|| T::on_time(&ctx, data as usize as u64));
 }

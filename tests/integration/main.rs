@@ -13,6 +13,7 @@ mod support;
 
 mod fetched;
 mod handmade;
+mod leasing;
 mod scene;
 
 mod arguments;
@@ -33,6 +34,18 @@ mod guard;
 mod hit_and_miss;
 mod http;
 mod info;
+mod lease_downloads;
+mod lease_fill;
+mod lease_loss;
+mod lease_replicas;
+mod lease_server;
+mod lease_stale;
+mod lease_stress;
+mod lease_transactions;
+mod lease_values;
+mod lease_voiding;
+mod lease_words;
+mod leases;
 mod lifecycle;
 mod logs;
 mod mget;
