@@ -137,6 +137,12 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     let follower = module.flights().find(&key).filter(|&other| other != flight);
     let left = if let Some(follower) = follower {
         module.flights().merge(flight, follower)
+    } else if keyspace::is_elsewhere(ctx, &key.name) {
+        // Whoever filled it here would do so in vain.
+        if let Some(landed) = landing::take_down(ctx, module, flight) {
+            landing::refuse(ctx, module, landed, &CacheError::Elsewhere);
+        }
+        None
     } else if answer_fresh(ctx, module, flight, &key)
         || give_to_next(ctx, module, flight, &key)
         || download(ctx, module, flight, &key)

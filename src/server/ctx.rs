@@ -66,6 +66,11 @@ impl Ctx {
         self.has_flag(raw::REDISMODULE_CTX_FLAGS_MASTER)
     }
 
+    /// Whether the server is a node of a cluster.
+    pub fn is_cluster(&self) -> bool {
+        self.has_flag(raw::REDISMODULE_CTX_FLAGS_CLUSTER)
+    }
+
     /// Whether the server is loading a data set.
     pub fn is_loading(&self) -> bool {
         self.has_flag(raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING)

@@ -213,6 +213,19 @@ pub fn exists(ctx: &Ctx, name: &[u8]) -> bool {
     unsafe { api!(RedisModule_KeyExists(ctx.raw(), name.raw())) != 0 }
 }
 
+/// Whether a key is another cluster node's, or on its way there: the server then refuses to touch it.
+pub fn is_elsewhere(ctx: &Ctx, name: &[u8]) -> bool {
+    if !ctx.is_cluster() {
+        return false;
+    }
+    let name = Value::new(name);
+    // SAFETY: the arguments are as the format names them and outlive the call, whose outcome is read next.
+    let looked = unsafe {
+        outcome(api!(RedisModule_Call(ctx.raw(), c"EXISTS".as_ptr(), c"s".as_ptr(), name.raw())))
+    };
+    looked.is_err()
+}
+
 /// Tells an event of the module's class on a key, to whoever has `notify-keyspace-events` with `d`.
 pub fn notify(ctx: &Ctx, event: &CStr, name: &[u8]) {
     let name = Value::new(name);
