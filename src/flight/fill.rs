@@ -83,7 +83,7 @@ impl Fill<'_> {
             lease_ends.stop(ctx);
         }
         module.filled_tokens().insert(self.token, &self.key, clock::now());
-        let client = Blocked::new::<Room>(ctx);
+        let client = Blocked::briefly::<Room>(ctx);
         module.answerer().run(move || {
             let filled = recipe.make(value.bytes());
             main_thread::post(move |ctx| {

@@ -68,10 +68,18 @@ unsafe impl Send for Blocked {}
 unsafe impl Send for Answered {}
 
 impl Blocked {
-    /// Blocks the client of the running command, which must not answer it then.
+    /// Blocks the client of the running command, which must not answer it then, for as long as it may take.
     pub fn new<R: WaitingRoom>(ctx: &Ctx) -> Self {
-        let on_timeout: raw::RedisModuleCmdFunc =
-            if COMMANDS_MAY_INTERVENE.load(Relaxed) { None } else { Some(timed_out::<R>) };
+        let may_unblock = !COMMANDS_MAY_INTERVENE.load(Relaxed);
+        Self::with::<R>(ctx, if may_unblock { Some(timed_out::<R>) } else { None })
+    }
+
+    /// Blocks it for the moment that it takes to get its answer ready: `CLIENT UNBLOCK` answers 0.
+    pub fn briefly<R: WaitingRoom>(ctx: &Ctx) -> Self {
+        Self::with::<R>(ctx, None)
+    }
+
+    fn with<R: WaitingRoom>(ctx: &Ctx, on_timeout: raw::RedisModuleCmdFunc) -> Self {
         // SAFETY: this is the client's own command, and the caller has seen that it may block. No
         // timeout of the server's is set. The reply's context is made here, not in the thread that will
         // write to it, because making it looks at the client, which may be gone by then.

@@ -195,7 +195,8 @@ pub fn delete(ctx: &Ctx, name: &[u8]) -> bool {
     unsafe {
         let there = api!(RedisModule_KeyExists(ctx.raw(), name.raw())) != 0;
         let reply = api!(RedisModule_Call(ctx.raw(), c"DEL".as_ptr(), c"!s".as_ptr(), name.raw()));
-        there && outcome(reply).is_ok()
+        let done = outcome(reply).is_ok();
+        there && done
     }
 }
 

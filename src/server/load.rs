@@ -6,11 +6,10 @@ use super::api::{ERR, OK, raw};
 use super::ctx::Ctx;
 use super::{guarded, log, main_thread};
 
-/// Memory of the module is Redis's, so that `maxmemory`, `INFO` and `MEMORY` see it. Unit tests run
-/// without a server and use the system's.
+/// Unit tests run without a server, and use the system's.
 #[cfg(not(test))]
 #[global_allocator]
-static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAlloc;
+static ALLOCATOR: super::alloc::RedisAllocator = super::alloc::RedisAllocator;
 
 /// A module.
 pub trait Module {

@@ -15,6 +15,8 @@
 //! - **No panic crosses.** Each callback runs under [`guarded`].
 #![allow(unsafe_code)]
 
+#[cfg(not(test))]
+mod alloc;
 mod api;
 
 pub mod answers;
