@@ -6,10 +6,13 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::cache::freshness::Expiry;
-use crate::cache::guard::{Guard, Networks};
+use crate::cache::guard::{Guard, Hosts, Ports, parse_proxy};
 use crate::cache::headers::StoreHeaders;
 use crate::cache::lease::LONGEST_LEASE;
+use crate::cache::networks::Networks;
 use crate::cache::seconds::{self, Millis};
 use crate::clock;
 use crate::server::settings::{Kind, Scope, Setting, Store};
@@ -33,10 +36,20 @@ pub struct Settings {
     pub max_downloads: u64,
     /// Most flights that wait for a thread.
     pub max_queued_downloads: u64,
-    /// Largest body in bytes, after decoding.
+    /// Most downloads at once from one host; 0 for a quarter of all.
+    pub max_downloads_per_host: u64,
+    /// Most clients that wait, in all.
+    pub max_waiters: u64,
+    /// Most clients that wait for one flight.
+    pub max_waiters_per_flight: u64,
+    /// Most bytes of replies to waiting clients that are under way at once; 0 for a quarter of the memory.
+    pub max_reply_memory: u64,
+    /// Largest body in bytes, on the wire and after decoding.
     pub max_body_size: u64,
     /// Most redirects that are followed.
     pub max_redirects: u64,
+    /// Whether what its origin says is not to be stored is not.
+    pub respect_no_store: bool,
     /// Which headers are stored.
     pub store_headers: Arc<StoreHeaders>,
     /// Where may be fetched from.
@@ -50,7 +63,7 @@ pub static SETTINGS: Store<Settings> = Store::empty();
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 /// The table.
-pub static TABLE: [Setting<Settings>; 12] = [
+pub static TABLE: [Setting<Settings>; 21] = [
     Setting {
         name: c"default-expiry",
         scope: Scope::Anytime,
@@ -149,6 +162,50 @@ pub static TABLE: [Setting<Settings>; 12] = [
         },
     },
     Setting {
+        name: c"max-downloads-per-host",
+        scope: Scope::Anytime,
+        kind: Kind::Number {
+            default: 0,
+            min: 0,
+            max: 10_000,
+            get: |s| s.max_downloads_per_host,
+            set: |s, number| s.max_downloads_per_host = number,
+        },
+    },
+    Setting {
+        name: c"max-waiters",
+        scope: Scope::Anytime,
+        kind: Kind::Number {
+            default: 20_000,
+            min: 1,
+            max: 1_000_000,
+            get: |s| s.max_waiters,
+            set: |s, number| s.max_waiters = number,
+        },
+    },
+    Setting {
+        name: c"max-waiters-per-flight",
+        scope: Scope::Anytime,
+        kind: Kind::Number {
+            default: 10_000,
+            min: 1,
+            max: 1_000_000,
+            get: |s| s.max_waiters_per_flight,
+            set: |s, number| s.max_waiters_per_flight = number,
+        },
+    },
+    Setting {
+        name: c"max-reply-memory",
+        scope: Scope::Anytime,
+        kind: Kind::Bytes {
+            default: 0,
+            min: 0,
+            max: 1 << 50,
+            get: |s| s.max_reply_memory,
+            set: |s, bytes| s.max_reply_memory = bytes,
+        },
+    },
+    Setting {
         name: c"max-body-size",
         scope: Scope::Anytime,
         kind: Kind::Bytes {
@@ -184,19 +241,81 @@ pub static TABLE: [Setting<Settings>; 12] = [
         },
     },
     Setting {
+        name: c"respect-no-store",
+        scope: Scope::Anytime,
+        kind: Kind::YesNo {
+            default: false,
+            get: |s| s.respect_no_store,
+            set: |s, yes| s.respect_no_store = yes,
+        },
+    },
+    Setting {
         name: c"allowed-networks",
         scope: Scope::Protected,
         kind: Kind::Text {
             default: c"",
             get: |s| s.guard.allowed.to_string(),
             set: |s, text| {
-                let allowed = Networks::parse(text)?;
-                s.guard = Arc::new(Guard { allowed });
+                s.guard_mut().allowed = Networks::parse(text)?;
+                Ok(())
+            },
+        },
+    },
+    Setting {
+        name: c"denied-networks",
+        scope: Scope::Protected,
+        kind: Kind::Text {
+            default: c"",
+            get: |s| s.guard.denied.to_string(),
+            set: |s, text| {
+                s.guard_mut().denied = Networks::parse(text)?;
+                Ok(())
+            },
+        },
+    },
+    Setting {
+        name: c"allowed-hosts",
+        scope: Scope::Protected,
+        kind: Kind::Text {
+            default: c"",
+            get: |s| s.guard.hosts.to_string(),
+            set: |s, text| {
+                s.guard_mut().hosts = Hosts::parse(text)?;
+                Ok(())
+            },
+        },
+    },
+    Setting {
+        name: c"allowed-ports",
+        scope: Scope::Protected,
+        kind: Kind::Text {
+            default: c"80 443",
+            get: |s| s.guard.ports.to_string(),
+            set: |s, text| {
+                s.guard_mut().ports = Ports::parse(text)?;
+                Ok(())
+            },
+        },
+    },
+    Setting {
+        name: c"proxy",
+        scope: Scope::Protected,
+        kind: Kind::Text {
+            default: c"",
+            get: |s| s.guard.proxy.as_ref().map_or_else(String::new, Url::to_string),
+            set: |s, text| {
+                s.guard_mut().proxy = parse_proxy(text)?;
                 Ok(())
             },
         },
     },
 ];
+
+impl Settings {
+    fn guard_mut(&mut self) -> &mut Guard {
+        Arc::make_mut(&mut self.guard)
+    }
+}
 
 impl Default for Settings {
     /// As the table has it.
@@ -210,8 +329,13 @@ impl Default for Settings {
             lease_ttl: 0,
             max_downloads: 0,
             max_queued_downloads: 0,
+            max_downloads_per_host: 0,
+            max_waiters: 0,
+            max_waiters_per_flight: 0,
+            max_reply_memory: 0,
             max_body_size: 0,
             max_redirects: 0,
+            respect_no_store: false,
             store_headers: Arc::default(),
             guard: Arc::default(),
         };
@@ -234,6 +358,7 @@ mod tests {
         assert_eq!(settings.fetch_timeout, 30_000);
         assert_eq!(settings.max_body_size, 64 << 20);
         assert!(settings.store_headers.allows("content-type"));
-        assert_eq!(*settings.guard, Guard::default());
+        let web = Guard { ports: Ports::parse("80 443").unwrap(), ..Guard::default() };
+        assert_eq!(*settings.guard, web);
     }
 }

@@ -16,6 +16,7 @@ mod server;
 use std::ffi::{CStr, c_int};
 
 use module::Module;
+use server::command::OwnCategory;
 use server::ctx::Ctx;
 use server::{events, info, load};
 
@@ -29,8 +30,9 @@ impl load::Module for CacheGet {
     const VERSION: c_int = 100; // 0.1.0, as two digits each
 
     fn start(ctx: &Ctx) -> Result<(), String> {
+        let own_category = OwnCategory::add(ctx);
         for command in &commands::ALL {
-            command.register(ctx)?;
+            command.register(ctx, own_category)?;
         }
         info::register::<Module>(ctx)?;
         module::start(ctx)?;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
+use crate::cache::error::Overload;
 use crate::cache::flights::Void;
 use crate::cache::lease::FilledTokens;
 use crate::cache::stats::Stats;
@@ -13,12 +14,12 @@ use crate::flight::download::{self, Job};
 use crate::flight::lease;
 use crate::flight::waiting::Groups;
 use crate::origin::http::{HttpOrigin, Policies};
-use crate::origin::pool::Pool;
+use crate::origin::pool::{Limits, Pool};
 use crate::server::answers::Answerer;
 use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
-use crate::server::info::{OnInfo, Section};
+use crate::server::info::{self, OnInfo, Section};
 use crate::server::settings::{self, Registered, server_number};
 
 /// What is counted, since the module was loaded.
@@ -27,6 +28,9 @@ pub static STATS: Stats = Stats::new();
 /// The longest string that the server takes from a client (`proto-max-bulk-len`): an entry that is longer
 /// could be stored, but neither restored nor migrated.
 static LONGEST_STRING: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// The memory that the server may have: `maxmemory`, or else the machine's.
+static MEMORY: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// How much of it is left to an entry's head.
 const HEAD_ROOM: u64 = 512 * 1024;
@@ -113,6 +117,9 @@ fn look_at_the_server(ctx: &Ctx) {
     blocked::look_whether_commands_may_intervene(ctx);
     let longest = server_number(ctx, c"proto-max-bulk-len").unwrap_or(u64::MAX);
     LONGEST_STRING.store(longest, Relaxed);
+    let memory = server_number(ctx, c"maxmemory").filter(|&bytes| bytes > 0);
+    let memory = memory.or_else(|| info::server_field(ctx, c"memory", c"total_system_memory"));
+    MEMORY.store(memory.unwrap_or(u64::MAX), Relaxed);
 }
 
 /// The largest body that is taken: what the setting says, and what fits into a string.
@@ -142,21 +149,46 @@ impl Module {
         self.filled_tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another download would find a thread or a place in the queue.
-    pub fn has_room(&self, settings: &Settings) -> bool {
-        self.pool.has_room(usize::try_from(settings.max_queued_downloads).unwrap_or(usize::MAX))
+    /// Whether another download from this host would find a thread or a place in the queue.
+    ///
+    /// # Errors
+    /// Of what there is too much.
+    pub fn has_room(&self, host: &str, settings: &Settings) -> Result<(), Overload> {
+        self.pool.has_room(host, limits(settings))
     }
 
-    /// Runs a download on a thread of the pool.
+    /// Runs a download on a thread of the pool, when its host's turn comes.
     pub fn download(&self, job: Job) {
         let origin = Arc::clone(&self.origin);
-        self.pool.submit(move || download::run(job, &*origin));
+        let host = job.task.request.url.host_str().unwrap_or_default().to_owned();
+        let limits = limits(&SETTINGS.current());
+        self.pool.submit(&host, limits, move || download::run(job, &*origin));
+    }
+
+    /// Of so many clients, each to be answered with so many bytes, how many may be: as many as fit into the
+    /// memory for replies beside those that are under way, and never none.
+    pub fn answerable(&self, clients: usize, size: usize) -> usize {
+        let most = match SETTINGS.current().max_reply_memory {
+            0 => MEMORY.load(Relaxed) / 4,
+            bytes => bytes,
+        };
+        let fit = most.saturating_sub(self.answerer.pending()) / size.max(1) as u64;
+        usize::try_from(fit).unwrap_or(usize::MAX).max(1).min(clients)
     }
 
     /// What answers many clients, or with many bytes.
     pub fn answerer(&self) -> &Answerer {
         &self.answerer
     }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    let per_host = match settings.max_downloads_per_host {
+        0 => settings.max_downloads.div_ceil(4),
+        most => most,
+    };
+    Limits { per_lane: count(per_host), queued: count(settings.max_queued_downloads) }
 }
 
 impl OnEvent for Module {

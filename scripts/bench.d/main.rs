@@ -10,6 +10,7 @@
 //! | `misses.rs`     | many cold URLs: a slow origin, an instant one         |
 //! | `whole.rs`      | FETCH, MGET, stale hits, a refresh answered by 304    |
 //! | `lease.rs`      | values that clients compute, and who waits for them   |
+//! | `safety.rs`     | what the guard costs, and hits beside many downloads  |
 //! | `race.rs`       | two commands against each other, round by round       |
 //! | `load.rs`       | the load generator that they all use                  |
 //! | `neighbour.rs`  | another client, and what it notices of all this       |
@@ -35,6 +36,7 @@ mod neighbour;
 mod process;
 mod race;
 mod resp;
+mod safety;
 mod stampede;
 mod table;
 mod timeouts;
@@ -53,7 +55,7 @@ struct Scenario {
     run: fn(&mut Table),
 }
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario { name: "hit", run: hit::run },
     Scenario { name: "stampede", run: stampede::run },
     Scenario { name: "timeouts", run: timeouts::run },
@@ -62,6 +64,7 @@ const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "misses", run: misses::instant_origin },
     Scenario { name: "whole", run: whole::run },
     Scenario { name: "lease", run: lease::run },
+    Scenario { name: "safety", run: safety::run },
 ];
 
 fn main() -> ExitCode {

@@ -37,7 +37,11 @@ pub fn slow_origin(table: &mut Table) {
         progress(format_args!("{URLS} URLs of 1 s, round {} of {ROUNDS}", round + 1));
         let origin = Origin::start();
         origin.otherwise(|request| answer(request).delay(Duration::from_secs(1)));
-        let server = Server::builder().release().config("cache.max-downloads", "1024").start();
+        let server = Server::builder()
+            .release()
+            .config("cache.max-downloads", "1024")
+            .config("cache.max-downloads-per-host", "1024")
+            .start();
         let mut load = Load::connect(&server, URLS);
         let exchanges: Vec<_> = (0..URLS).map(|n| exchange(&origin, &format!("/{n}"))).collect();
         took.add(load.work_off(URLS, move |n| exchanges[n].clone()).as_secs_f64());

@@ -61,8 +61,8 @@ or while it runs:    MODULE LOAD {library}
 
 and then:            CACHE.GET https://www.rust-lang.org/ 3600
 
-It fetches from public addresses alone, until cache.allowed-networks names others; this demo
-has set it to 127.0.0.0/8 for the origin it brought along.
+It fetches from public addresses at ports 80 and 443 alone, until cache.allowed-networks and
+cache.allowed-ports name others; this demo has set them for the origin it brought along.
 "
     )
 }

@@ -364,6 +364,31 @@ mod tests {
         }
 
         #[test]
+        fn no_damaged_head_panics_what_reads_or_renews_it(
+            damage in prop::collection::vec((0..200_usize, any::<u8>()), 0..4),
+            old in prop::collection::vec(("[a-z-]{0,12}", prop::collection::vec(any::<u8>(), 0..20)), 0..6),
+            new in prop::collection::vec(("[a-z-]{1,12}", prop::collection::vec(any::<u8>(), 0..20)), 0..6),
+            length in 0..400_usize,
+        ) {
+            let mut bytes = encode(200, &old, (5, 6), b"body");
+            for (at, byte) in damage {
+                if let Some(hit) = bytes.get_mut(at) {
+                    *hit = byte;
+                }
+            }
+            if let Stored::Entry(entry) = decode(&bytes) {
+                let _ = (entry.status(), entry.fetched(), entry.body(), entry.validators());
+                let mut head = entry.updated_head(&new, &all_headers());
+                let whole = [&head[..], b"body"].concat();
+                prop_assert!(matches!(decode(&whole), Stored::Entry(again) if again.body() == b"body"));
+                if pad_head(&mut head, length) {
+                    head.extend_from_slice(b"body");
+                    prop_assert!(matches!(decode(&head), Stored::Entry(again) if again.body() == b"body"));
+                }
+            }
+        }
+
+        #[test]
         fn no_bytes_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
         }

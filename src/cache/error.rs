@@ -56,6 +56,8 @@ pub enum ArgumentError {
     Header,
     /// A lease's time of zero, below, or above a day.
     LeaseTime,
+    /// A count that is no whole number above zero.
+    Count,
     /// `TIED` in a script, which has no connection of its own.
     Tied,
     /// A number of keys that is none, or not that of the keys given.
@@ -75,8 +77,32 @@ pub enum FetchError {
     Denied(Denied),
     /// The body is larger than `cache.max-body-size`.
     TooLarge,
+    /// There is more of something than is allowed at once.
+    Overloaded(Overload),
+}
+
+/// Of what there is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
     /// Every download thread is busy and the queue is full.
-    Overloaded,
+    Downloads,
+    /// One host has its share of the threads and of the queue.
+    Host,
+    /// `max-waiters`, in all or for one flight.
+    Waiters,
+    /// The replies to all who wait would not fit into `max-reply-memory`.
+    Replies,
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Downloads => "too many downloads are queued",
+            Self::Host => "too many downloads from this host are queued",
+            Self::Waiters => "too many clients are waiting",
+            Self::Replies => "too many clients wait for too large a body",
+        })
+    }
 }
 
 /// Why the guard said no. The texts name no resolved address: a reply is no way to explore a network.
@@ -84,6 +110,10 @@ pub enum FetchError {
 pub enum Denied {
     /// The host is, or resolves to, an address outside the public internet and `allowed-networks`.
     Address,
+    /// The host is not among `allowed-hosts`.
+    Host,
+    /// The port is not among `allowed-ports`.
+    Port,
     /// A redirect to something that is neither http nor https.
     Scheme,
     /// A redirect to a URL with a user name or password.
@@ -112,6 +142,7 @@ impl fmt::Display for CacheError {
                 ArgumentError::LeaseTime => {
                     "ERR lease time must be above 0 and at most 86400 seconds"
                 }
+                ArgumentError::Count => "ERR count should be greater than 0",
                 ArgumentError::Tied => "ERR TIED needs a connection, and a script has none",
                 ArgumentError::KeyCount => {
                     "ERR numkeys should be greater than 0 and match the urls"
@@ -144,7 +175,7 @@ impl fmt::Display for FetchError {
             Self::Timeout => f.write_str("FETCHTIMEOUT the flight deadline passed"),
             Self::Denied(denied) => write!(f, "FETCHDENIED {denied}"),
             Self::TooLarge => f.write_str("TOOLARGE the body exceeds cache.max-body-size"),
-            Self::Overloaded => f.write_str("OVERLOADED too many downloads are queued"),
+            Self::Overloaded(what) => write!(f, "OVERLOADED {what}"),
         }
     }
 }
@@ -153,6 +184,8 @@ impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Address => "the host is not in a public or allowed network",
+            Self::Host => "the host is not among cache.allowed-hosts",
+            Self::Port => "the port is not among cache.allowed-ports",
             Self::Scheme => "redirected to a scheme other than http and https",
             Self::UserInfo => "redirected to a url with user information",
             Self::Downgrade => "redirected from https to http",
@@ -189,6 +222,7 @@ impl FetchError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn each_error_begins_with_its_code() {
@@ -200,7 +234,7 @@ mod tests {
             (FetchError::Timeout.to_string(), "FETCHTIMEOUT"),
             (FetchError::Denied(Denied::Address).to_string(), "FETCHDENIED"),
             (FetchError::TooLarge.to_string(), "TOOLARGE"),
-            (FetchError::Overloaded.to_string(), "OVERLOADED"),
+            (FetchError::Overloaded(Overload::Downloads).to_string(), "OVERLOADED"),
             (CacheError::LeaseLost.to_string(), "LEASELOST"),
             (CacheError::NotStored(NotStored::Paused).to_string(), "ERR not stored: "),
             (
@@ -221,5 +255,14 @@ mod tests {
         };
         assert!(reason.starts_with("a  b"));
         assert!(reason.len() <= 160);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_origin_says_is_one_short_line(reason in "\\PC{0,300}|[\r\n\t\\x00-\\x1f é]{0,200}") {
+            let line = FetchError::failed(&reason).to_string();
+            prop_assert!(!line.contains(char::is_control), "{line:?}");
+            prop_assert!(line.chars().count() <= 180, "{line}");
+        }
     }
 }

@@ -19,103 +19,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use super::flight::{
+    Flight, FlightId, FlightKey, LockMark, Progress, Sighting, Void, WaiterId,
+};
 use super::lease::{Filler, Token};
-
-/// What a flight fills: a key in a database.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FlightKey {
-    /// The database's number.
-    pub db: i32,
-    /// The entry's key.
-    pub name: Vec<u8>,
-}
-
-/// Names a flight for the life of the module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FlightId(u64);
-
-impl FlightId {
-    /// As a plain number, to be carried through a timer.
-    pub const fn to_number(self) -> u64 {
-        self.0
-    }
-
-    /// Back from [`Self::to_number`].
-    pub const fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-/// Names a waiter for as long as it is in the table; the server chooses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct WaiterId {
-    /// The client.
-    pub client: u64,
-    /// Which of the answers that this client waits for; 0 where it is one.
-    pub part: usize,
-}
-
-/// Where a flight's lock key lies and how to know it for one's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockMark {
-    /// The database it is in now: `SWAPDB` moves it.
-    pub db: i32,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// Its value.
-    pub token: Token,
-}
-
-/// Why a flight writes nothing at its landing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Void {
-    /// Its database was flushed or swapped.
-    Flushed,
-    /// `CACHE.DEL` named it.
-    Deleted,
-    /// The server became a replica.
-    Demoted,
-    /// The server loads another data set.
-    Loading,
-}
-
-/// One fill in progress.
-pub struct Flight<W, D> {
-    /// What it fills.
-    pub key: FlightKey,
-    /// Its lock key.
-    pub lock: LockMark,
-    /// Who fills it.
-    pub filler: Filler,
-    /// Set once it may write nothing any more; the first reason stays.
-    pub void: Option<Void>,
-    /// What ends it if nothing else does.
-    pub deadline: D,
-    /// By their place in the queue: who came first has the smallest number.
-    waiters: BTreeMap<u64, (WaiterId, W)>,
-}
-
-impl<W, D> Flight<W, D> {
-    /// Takes the deadline out, to be stopped by whoever landed the flight before it came.
-    pub fn without_deadline(self) -> (Flight<W, ()>, D) {
-        let Self { key, lock, filler, void, deadline, waiters } = self;
-        (Flight { key, lock, filler, void, deadline: (), waiters }, deadline)
-    }
-
-    /// How many wait for it.
-    pub fn waiting(&self) -> usize {
-        self.waiters.len()
-    }
-
-    /// Takes out all that wait, the longest-waiting first.
-    pub fn into_waiters(self) -> Vec<W> {
-        self.waiters.into_values().map(|(_, waiter)| waiter).collect()
-    }
-}
+use super::seconds::Millis;
 
 /// The table; see the module's essay.
 pub struct Flights<W, D> {
-    by_id: HashMap<FlightId, Flight<W, D>>,
+    by_id: BTreeMap<FlightId, Flight<W, D>>,
     by_key: HashMap<FlightKey, FlightId>,
     /// A waiter's flight, and its place in the queue there.
     by_waiter: HashMap<WaiterId, (FlightId, u64)>,
@@ -129,7 +41,7 @@ pub struct Flights<W, D> {
 impl<W, D> Default for Flights<W, D> {
     fn default() -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: BTreeMap::new(),
             by_key: HashMap::new(),
             by_waiter: HashMap::new(),
             by_token: HashMap::new(),
@@ -161,12 +73,14 @@ impl<W, D> Flights<W, D> {
         id: FlightId,
         key: FlightKey,
         (lock, filler, deadline): (LockMark, Filler, D),
+        since: Millis,
     ) {
         debug_assert!(self.find(&key).is_none());
         self.by_key.insert(key.clone(), id);
         self.seat(id, lock.token, filler);
-        let waiters = BTreeMap::new();
-        self.by_id.insert(id, Flight { key, lock, filler, void: None, deadline, waiters });
+        let (progress, waiters) = (Progress::default(), BTreeMap::new());
+        let flight = Flight { key, lock, filler, void: None, deadline, since, progress, waiters };
+        self.by_id.insert(id, flight);
     }
 
     /// Gives a flight another filler, whose token `lock` has; the old one's is no good any more. Answers
@@ -309,7 +223,7 @@ impl<W, D> Flights<W, D> {
     /// Gives back the memory that a crowd has left, once the table is empty.
     fn give_back(&mut self) {
         const MUCH: usize = 4096;
-        let most = self.by_id.capacity().max(self.by_waiter.capacity());
+        let most = self.by_key.capacity().max(self.by_waiter.capacity());
         if self.by_id.is_empty() && most > MUCH {
             *self = Self { last_number: self.last_number, ..Self::default() };
         }
@@ -365,6 +279,16 @@ impl<W, D> Flights<W, D> {
     /// How many wait for this flight.
     pub fn waiting(&self, id: FlightId) -> usize {
         self.by_id.get(&id).map_or(0, |flight| flight.waiters.len())
+    }
+
+    /// Where a flight's bytes are counted.
+    pub fn progress(&self, id: FlightId) -> Progress {
+        self.by_id.get(&id).map(|flight| flight.progress.clone()).unwrap_or_default()
+    }
+
+    /// The flights in the air, the oldest first.
+    pub fn sightings(&self) -> impl Iterator<Item = Sighting> {
+        self.by_id.values().map(Flight::sighting)
     }
 
     /// How many flights are in the air.

@@ -95,6 +95,7 @@ pub fn wait_timeout(asked: Millis, longest: Millis) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_expiry_is_positive_or_minus_one() {
@@ -132,5 +133,22 @@ mod tests {
         assert_eq!(wait_timeout(0, 300_000), 300_000);
         assert_eq!(wait_timeout(250, 300_000), 250);
         assert_eq!(wait_timeout(900_000, 300_000), 300_000);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_the_times_and_none_ends_out_of_reach(
+            text in prop_oneof![
+                "-?[0-9]{0,20}(\\.[0-9]{0,6})?([eE][+-]?[0-9]{0,4})?".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..24),
+            ],
+            now in 0..=2 * LATEST,
+        ) {
+            let _ = parse_timeout(&text);
+            if let Ok(until) = Expiry::parse(&text).and_then(|expiry| expiry.ends(now)) {
+                prop_assert!(until.moment().is_none_or(|moment| moment <= LATEST));
+                let _ = until.is_fresh(now);
+            }
+        }
     }
 }

@@ -1,99 +1,33 @@
-//! The guard: which addresses may be fetched from. It decides; `origin/resolver.rs` enforces.
+//! The guard: where may be fetched from. It decides; `origin/resolver.rs` and `origin/http.rs` enforce.
 //!
-//! A server that downloads any URL a client names is a stepping stone into the network around it.
-//! So all that is not globally routable is denied, unless `cache.allowed-networks` opens it.
-//!
-//! Sources: the IANA special-purpose address registries for IPv4 and IPv6
-//! (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
-//! <https://www.iana.org/assignments/iana-ipv6-special-registry>).
+//! A server that downloads any URL a client names is a stepping stone into the network around it. So an
+//! address that is not on the public internet is denied, unless `cache.allowed-networks` opens it;
+//! `cache.denied-networks` closes more, and wins. Which hosts and ports may be named at all can be narrowed
+//! as well. All of it holds for the first URL and for each that it redirects to.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
 use super::error::Denied;
-
-const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
-}
-
-const fn v6(first: u16, second: u16, third: u16, prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0), prefix)
-}
-
-/// IPv4 that is not globally routable.
-const SPECIAL_V4: [Ipv4Net; 16] = [
-    v4(0, 0, 0, 0, 8),       // this network
-    v4(10, 0, 0, 0, 8),      // private
-    v4(100, 64, 0, 0, 10),   // carrier-grade NAT
-    v4(127, 0, 0, 0, 8),     // loopback
-    v4(169, 254, 0, 0, 16),  // link-local, where clouds keep their metadata
-    v4(172, 16, 0, 0, 12),   // private
-    v4(192, 0, 0, 0, 24),    // protocol assignments
-    v4(192, 0, 2, 0, 24),    // documentation
-    v4(192, 88, 99, 0, 24),  // 6to4 relays
-    v4(192, 168, 0, 0, 16),  // private
-    v4(198, 18, 0, 0, 15),   // benchmarks
-    v4(198, 51, 100, 0, 24), // documentation
-    v4(203, 0, 113, 0, 24),  // documentation
-    v4(224, 0, 0, 0, 4),     // multicast
-    v4(240, 0, 0, 0, 4),     // reserved
-    v4(255, 255, 255, 255, 32),
-];
-
-/// All that IANA has given out for global use; whatever lies outside is denied.
-const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
-
-/// Parts of [`GLOBAL_V6`] that are special all the same.
-const SPECIAL_V6: [Ipv6Net; 3] = [
-    v6(0x2001, 0, 0, 23),      // protocol assignments, Teredo among them
-    v6(0x2001, 0x0db8, 0, 32), // documentation
-    v6(0x3fff, 0, 0, 20),      // documentation
-];
-
-const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
-const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
-const SIX_TO_FOUR: Ipv6Net = v6(0x2002, 0, 0, 16);
-
-/// A list of networks, as `cache.allowed-networks` gives it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<IpNet>);
-
-impl Networks {
-    /// Parses CIDR blocks or single addresses, separated by spaces or commas.
-    ///
-    /// # Errors
-    /// Names the first word that is neither.
-    pub fn parse(list: &str) -> Result<Self, String> {
-        let parse_one = |word: &str| {
-            let net = word.parse::<IpNet>();
-            net.or_else(|_| word.parse::<IpAddr>().map(IpNet::from))
-                .map(|net| net.trunc())
-                .map_err(|_| format!("'{word}' is not a network such as 10.0.0.0/8 or fd00::/8"))
-        };
-        let words = list.split([' ', ',']).filter(|word| !word.is_empty());
-        words.map(parse_one).collect::<Result<_, _>>().map(Self)
-    }
-
-    fn contain(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(&address))
-    }
-}
-
-impl fmt::Display for Networks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&words.join(" "))
-    }
-}
+use super::networks::{Networks, carried, is_global, unmapped};
 
 /// The policy under which a flight goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
-    /// Networks that are opened although they are not globally routable.
+    /// Networks that are opened although they are not on the public internet.
     pub allowed: Networks,
+    /// Networks that are closed, whatever else is said of them.
+    pub denied: Networks,
+    /// Hosts that may be named; any, if there are none.
+    pub hosts: Hosts,
+    /// Ports that may be connected to; any, if there are none.
+    pub ports: Ports,
+    /// The proxy that all connections go through. It resolves names itself, so that only hosts, ports and
+    /// hosts that are addresses can be vetted here.
+    pub proxy: Option<Url>,
 }
 
 impl Guard {
@@ -103,6 +37,10 @@ impl Guard {
     /// [`Denied::Address`].
     pub fn vet_address(&self, address: IpAddr) -> Result<(), Denied> {
         let address = unmapped(address);
+        let closed = |address| self.denied.contain(address);
+        if closed(address) || carried(address).is_some_and(closed) {
+            return Err(Denied::Address);
+        }
         if self.allowed.contain(address) || is_global(address) {
             Ok(())
         } else {
@@ -111,7 +49,7 @@ impl Guard {
     }
 
     /// Vets a URL before anything is resolved, the first one and each it redirects to: scheme, user
-    /// information, and a host that is an address. Names are vetted when they are resolved.
+    /// information, host, port, and a host that is an address. Names are vetted again when they are resolved.
     ///
     /// # Errors
     /// What of it is denied.
@@ -122,11 +60,17 @@ impl Guard {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Denied::UserInfo);
         }
+        if !url.host_str().is_some_and(|host| self.hosts.allow(host)) {
+            return Err(Denied::Host);
+        }
+        if !url.port_or_known_default().is_some_and(|port| self.ports.allow(port)) {
+            return Err(Denied::Port);
+        }
         match url.host() {
             Some(Host::Ipv4(address)) => self.vet_address(address.into()),
             Some(Host::Ipv6(address)) => self.vet_address(address.into()),
             Some(Host::Domain(_)) => Ok(()),
-            None => Err(Denied::Address),
+            None => Err(Denied::Host),
         }
     }
 
@@ -142,151 +86,143 @@ impl Guard {
     }
 }
 
-/// An IPv4-mapped address is the IPv4 address: the kernel connects to that.
-fn unmapped(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) if MAPPED.contains(&v6) => IpAddr::V4(last_v4(v6)),
-        other => other,
+/// The hosts that may be named, as `cache.allowed-hosts` gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hosts(Vec<HostPattern>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum HostPattern {
+    /// This host.
+    Exactly(String),
+    /// Every host below this domain; not the domain itself.
+    Below(String),
+}
+
+impl Hosts {
+    /// Parses names, addresses and `*.domain`, separated by spaces or commas.
+    ///
+    /// # Errors
+    /// Names the first word that is none of these.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let parse_one = |word: &str| {
+            let (host, is_below) = match word.strip_prefix("*.") {
+                Some(domain) => (domain, true),
+                None => (word, false),
+            };
+            // As a URL's host is written once it is parsed: in lower case, and in ASCII.
+            match Host::parse(host.strip_suffix('.').unwrap_or(host)) {
+                Ok(Host::Domain(domain)) if !is_domain(&domain) => None,
+                Ok(Host::Domain(domain)) if is_below => Some(HostPattern::Below(domain)),
+                Ok(host) if !is_below => Some(HostPattern::Exactly(host.to_string())),
+                Ok(_) | Err(_) => None,
+            }
+            .ok_or_else(|| format!("'{word}' is not a host such as example.com or *.example.com"))
+        };
+        words(list).map(parse_one).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether this host may be named, as a parsed URL has it. A final dot makes no difference to whom it
+    /// names, and none here.
+    fn allow(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.0.is_empty()
+            || self.0.iter().any(|pattern| match pattern {
+                HostPattern::Exactly(name) => host == name,
+                HostPattern::Below(domain) => {
+                    host.strip_suffix(domain.as_str()).is_some_and(|start| start.ends_with('.'))
+                }
+            })
     }
 }
 
-fn is_global(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_global_v4(v4),
-        IpAddr::V6(v6) => is_global_v6(v6),
+impl fmt::Display for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.0.iter().map(|pattern| match pattern {
+            HostPattern::Exactly(name) => name.clone(),
+            HostPattern::Below(domain) => format!("*.{domain}"),
+        });
+        f.write_str(&words.collect::<Vec<_>>().join(" "))
     }
 }
 
-fn is_global_v4(address: Ipv4Addr) -> bool {
-    !SPECIAL_V4.iter().any(|net| net.contains(&address))
+/// The ports that may be connected to, as `cache.allowed-ports` gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ports(Vec<RangeInclusive<u16>>);
+
+impl Ports {
+    /// Parses ports and ranges of them such as `8000-8999`, separated by spaces or commas.
+    ///
+    /// # Errors
+    /// Names the first word that is neither.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let parse_one = |word: &str| {
+            let (from, to) = word.split_once('-').unwrap_or((word, word));
+            let range = port(from).zip(port(to)).map(|(from, to)| from..=to);
+            range.filter(|range| !range.is_empty()).ok_or_else(|| {
+                format!("'{word}' is not a port such as 443 or a range such as 8000-8999")
+            })
+        };
+        words(list).map(parse_one).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn allow(&self, port: u16) -> bool {
+        self.0.is_empty() || self.0.iter().any(|range| range.contains(&port))
+    }
 }
 
-/// An IPv6 address that carries an IPv4 one to a translator is as global as what it carries.
-fn is_global_v6(address: Ipv6Addr) -> bool {
-    if NAT64.contains(&address) {
-        return is_global_v4(last_v4(address));
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.0.iter().map(|range| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        });
+        f.write_str(&words.collect::<Vec<_>>().join(" "))
     }
-    let special = SPECIAL_V6.iter().any(|net| net.contains(&address));
-    if special || !GLOBAL_V6.contains(&address) {
-        return false;
-    }
-    let [_, _, b, c, d, e, ..] = address.octets();
-    if SIX_TO_FOUR.contains(&address) && !is_global_v4(Ipv4Addr::new(b, c, d, e)) {
-        return false;
-    }
-    !is_isatap(address) || is_global_v4(last_v4(address))
 }
 
-/// ISATAP (RFC 5214 section 6.1): an interface identifier of `0:5efe` or `200:5efe` and an IPv4.
-fn is_isatap(address: Ipv6Addr) -> bool {
-    let [.., high, low, _, _] = address.segments();
-    high & !0x0200 == 0 && low == 0x5efe
+fn is_domain(text: &str) -> bool {
+    text.split('.').all(|label| !label.is_empty() && !label.contains('*'))
 }
 
-fn last_v4(address: Ipv6Addr) -> Ipv4Addr {
-    let [.., a, b, c, d] = address.octets();
-    Ipv4Addr::new(a, b, c, d)
+fn port(digits: &str) -> Option<u16> {
+    digits.parse().ok().filter(|&port| port > 0 && !digits.starts_with('+'))
+}
+
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split([' ', ',']).filter(|word| !word.is_empty())
+}
+
+/// Reads `cache.proxy`: an http or https URL with a host; empty for none.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_proxy(text: &str) -> Result<Option<Url>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+        _ => Err("must be a url such as http://proxy.example:3128, or empty".into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn all_that_is_not_globally_routable_is_denied() {
-        let guard = Guard::default();
-        for denied in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.0.0.1",
-            "10.255.255.255",
-            "100.64.0.1",
-            "100.127.255.255",
-            "127.0.0.1",
-            "127.255.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.1",
-            "192.0.2.1",
-            "192.88.99.1",
-            "192.168.1.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "198.51.100.7",
-            "203.0.113.9",
-            "224.0.0.1",
-            "239.1.1.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::127.0.0.1",
-            "::8.8.8.8",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "100::1",
-            "64:ff9b::10.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::8.8.8.8",
-            "2001::1",
-            "2001:0:1::",
-            "2001:20::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "2002:a00:1::1",
-            "3fff::1",
-            "4000::1",
-            "5f00::1",
-            "fc00::1",
-            "fd12:3456::1",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "ff0e::1",
-            "2606:4700::5efe:10.0.0.1",
-            "2606:4700::200:5efe:192.168.0.1",
-        ] {
-            assert_eq!(guard.vet_address(address(denied)), Err(Denied::Address), "{denied}");
-        }
-    }
-
-    #[test]
-    fn the_public_internet_is_open() {
-        let guard = Guard::default();
-        for open in [
-            "1.1.1.1",
-            "8.8.8.8",
-            "9.255.255.255",
-            "11.0.0.1",
-            "100.63.255.255",
-            "100.128.0.0",
-            "172.15.255.255",
-            "172.32.0.0",
-            "192.0.1.1",
-            "198.17.255.255",
-            "198.20.0.0",
-            "223.255.255.255",
-            "::ffff:8.8.8.8",
-            "64:ff9b::8.8.8.8",
-            "2002:808:808::1",
-            "2001:4860:4860::8888",
-            "2606:4700:4700::1111",
-            "2a00:1450::1",
-            "2606:4700::5efe:8.8.8.8",
-        ] {
-            assert_eq!(guard.vet_address(address(open)), Ok(()), "{open}");
-        }
+    fn vet(guard: &Guard, url: &str) -> Result<(), Denied> {
+        guard.vet_url(&Url::parse(url).unwrap())
     }
 
     #[test]
     fn allowed_networks_open_what_they_name_and_nothing_else() {
         let allowed = Networks::parse("127.0.0.0/8, 10.1.2.3 fd00::/8").unwrap();
-        let guard = Guard { allowed };
+        let guard = Guard { allowed, ..Guard::default() };
         for open in ["127.0.0.1", "::ffff:127.0.0.1", "10.1.2.3", "fd00::1"] {
             assert_eq!(guard.vet_address(address(open)), Ok(()), "{open}");
         }
@@ -296,22 +232,99 @@ mod tests {
     }
 
     #[test]
-    fn a_network_list_prints_as_it_reads_and_names_what_it_cannot_read() {
-        let list = Networks::parse("10.1.2.3/8,::1").unwrap();
-        assert_eq!(list.to_string(), "10.0.0.0/8 ::1/128");
-        assert!(Networks::parse("10.0.0.0/33").unwrap_err().contains("10.0.0.0/33"));
-        assert!(Networks::parse("localhost").is_err());
+    fn denied_networks_close_what_they_name_and_win() {
+        let guard = Guard {
+            allowed: Networks::parse("10.0.0.0/8").unwrap(),
+            denied: Networks::parse("10.1.0.0/16 8.8.8.0/24 2a00::/16").unwrap(),
+            ..Guard::default()
+        };
+        for open in ["10.2.0.1", "8.8.4.4", "2001:4860:4860::8888"] {
+            assert_eq!(guard.vet_address(address(open)), Ok(()), "{open}");
+        }
+        for denied in [
+            "10.1.2.3",
+            "8.8.8.8",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
+            "2606:4700::5efe:8.8.8.8",
+            "2a00:1450::1",
+        ] {
+            assert_eq!(guard.vet_address(address(denied)), Err(Denied::Address), "{denied}");
+        }
     }
 
     #[test]
     fn urls_are_vetted_by_scheme_user_and_literal_address() {
         let guard = Guard::default();
-        let vet = |url: &str| guard.vet_url(&Url::parse(url).unwrap());
-        assert_eq!(vet("https://example.com/"), Ok(()));
-        assert_eq!(vet("ftp://example.com/"), Err(Denied::Scheme));
-        assert_eq!(vet("http://me@example.com/"), Err(Denied::UserInfo));
+        assert_eq!(vet(&guard, "https://example.com/"), Ok(()));
+        assert_eq!(vet(&guard, "ftp://example.com/"), Err(Denied::Scheme));
+        assert_eq!(vet(&guard, "http://me@example.com/"), Err(Denied::UserInfo));
         for literal in ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "[::ffff:7f00:1]"] {
-            assert_eq!(vet(&format!("http://{literal}/")), Err(Denied::Address), "{literal}");
+            assert_eq!(
+                vet(&guard, &format!("http://{literal}/")),
+                Err(Denied::Address),
+                "{literal}"
+            );
+        }
+    }
+
+    #[test]
+    fn hosts_are_named_exactly_or_by_their_domain() {
+        let hosts =
+            Hosts::parse("Example.com *.shop.example, 1.1.1.1 [2606:4700::1111] münchen.example");
+        let guard = Guard { hosts: hosts.unwrap(), ..Guard::default() };
+        for open in [
+            "example.com",
+            "EXAMPLE.com.",
+            "a.shop.example",
+            "a.b.shop.example",
+            "1.1.1.1",
+            "0x01010101",
+            "[2606:4700:0::1111]",
+            "xn--mnchen-3ya.example",
+        ] {
+            assert_eq!(vet(&guard, &format!("http://{open}/")), Ok(()), "{open}");
+        }
+        for denied in [
+            "www.example.com",
+            "shop.example",
+            "ashop.example",
+            "a.shop.example.evil.com",
+            "example.com.evil.com",
+            "1.0.0.1",
+            "127.0.0.1",
+        ] {
+            assert_eq!(vet(&guard, &format!("http://{denied}/")), Err(Denied::Host), "{denied}");
+        }
+        for wrong in ["*", "a b*c", "*.1.1.1.1", "http://a/", "a:80", "::1"] {
+            assert!(Hosts::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ports_are_listed_or_in_a_range() {
+        let ports = Ports::parse("80 443,8000-8002").unwrap();
+        assert_eq!(ports.to_string(), "80 443 8000-8002");
+        let guard = Guard { ports, ..Guard::default() };
+        for open in ["http://a", "https://a", "http://a:443", "http://a:8000", "http://a:8002"] {
+            assert_eq!(vet(&guard, open), Ok(()), "{open}");
+        }
+        for denied in ["http://a:22", "http://a:6379", "https://a:8003", "http://a:7999"] {
+            assert_eq!(vet(&guard, denied), Err(Denied::Port), "{denied}");
+        }
+        assert_eq!(vet(&Guard::default(), "http://a:6379"), Ok(()));
+        for wrong in ["0", "65536", "9-8", "-1", "1-", "http", "+80"] {
+            assert!(Ports::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_a_url_or_none() {
+        assert_eq!(parse_proxy(""), Ok(None));
+        assert!(parse_proxy("http://user:secret@proxy.example:3128").unwrap().is_some());
+        for wrong in ["proxy.example:3128", "socks5://proxy.example", "http://", "no"] {
+            assert!(parse_proxy(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -323,5 +336,18 @@ mod tests {
         assert_eq!(guard.vet_redirect(Some(&secure), &plain), Err(Denied::Downgrade));
         assert_eq!(guard.vet_redirect(Some(&plain), &secure), Ok(()));
         assert_eq!(guard.vet_redirect(None, &plain), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn lists_read_back_and_no_text_panics_them(text in "[0-9a-z*.,: -]{0,40}|.{0,20}") {
+            if let Ok(hosts) = Hosts::parse(&text) {
+                prop_assert_eq!(Hosts::parse(&hosts.to_string()), Ok(hosts));
+            }
+            if let Ok(ports) = Ports::parse(&text) {
+                prop_assert_eq!(Ports::parse(&ports.to_string()), Ok(ports));
+            }
+            let _ = parse_proxy(&text);
+        }
     }
 }

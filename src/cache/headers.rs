@@ -60,9 +60,31 @@ impl fmt::Display for StoreHeaders {
     }
 }
 
+/// Whether a response says that it must not be stored (RFC 9111 section 5.2.2): by anybody, or by a cache
+/// that more than one user shares.
+pub fn forbid_storing(headers: &Headers) -> bool {
+    let values = headers.iter().filter(|(name, _)| name == "cache-control");
+    values.flat_map(|(_, value)| value.split(|&byte| byte == b',')).any(|directive| {
+        let name = directive.split(|&byte| byte == b'=').next().unwrap_or_default().trim_ascii();
+        name.eq_ignore_ascii_case(b"no-store") || name.eq_ignore_ascii_case(b"private")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_panics_a_list_and_no_bytes_a_directive(
+            text in ".{0,30}",
+            value in prop::collection::vec(any::<u8>(), 0..30),
+        ) {
+            let _ = StoreHeaders::parse(&text);
+            let _ = forbid_storing(&vec![("cache-control".into(), value)]);
+        }
+    }
 
     #[test]
     fn names_prefixes_and_nothing_of_one_connection_or_user() {
@@ -76,6 +98,23 @@ mod tests {
         let all = StoreHeaders::parse("*").unwrap();
         assert!(all.allows("x-anything"));
         assert!(!all.allows("set-cookie"));
+    }
+
+    #[test]
+    fn no_store_and_private_forbid_in_whatever_company() {
+        let forbids = |value: &str| {
+            forbid_storing(&vec![("cache-control".into(), value.as_bytes().to_vec())])
+        };
+        for value in ["no-store", "max-age=5, No-Store", "private", " private=\"set-cookie\" ,x"] {
+            assert!(forbids(value), "{value}");
+        }
+        for value in ["", "no-cache", "max-age=0", "x-private", "public", "x=private"] {
+            assert!(!forbids(value), "{value}");
+        }
+        let several = [("cache-control", "public"), ("cache-control", "no-store"), ("vary", "a")];
+        let pairs = several.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        assert!(forbid_storing(&pairs.to_vec()));
+        assert!(!forbid_storing(&vec![("pragma".into(), b"no-store".to_vec())]));
     }
 
     #[test]

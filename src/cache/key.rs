@@ -214,6 +214,12 @@ mod tests {
         }
 
         #[test]
+        fn no_bytes_panic_the_companions_and_the_log(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = lock_key(&bytes);
+            let _ = without_query(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
         fn no_bytes_panic_the_url_rules(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = parse_url(&bytes);
             let _ = lock_key(&bytes);

@@ -254,4 +254,22 @@ mod tests {
         assert!(!filled.has(token(0), &key("a")));
         assert!(filled.has(token(FilledTokens::MOST), &key("a")));
     }
+
+    proptest! {
+        #[test]
+        fn no_words_panic_the_options(
+            known in prop::collection::vec(
+                prop::sample::select(vec!["TTL", "stale", "TIED", "0", "0.001", "86400", "1e308", "nan", "-1", ""]),
+                0..6,
+            ),
+            other in prop::collection::vec(any::<u8>(), 0..12),
+            at in 0..7_usize,
+        ) {
+            let mut words: Vec<&[u8]> = known.iter().map(|word| word.as_bytes()).collect();
+            words.insert(at.min(words.len()), &other);
+            if let Ok(LeaseOptions { ttl: Some(ttl), .. }) = LeaseOptions::parse(words.into_iter()) {
+                prop_assert!((1..=LONGEST_LEASE).contains(&ttl));
+            }
+        }
+    }
 }

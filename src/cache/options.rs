@@ -168,6 +168,7 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse_as(takes: Takes, words: &str) -> Result<Options, ArgumentError> {
         Options::parse(words.split_whitespace().map(str::as_bytes), takes, 1_700_000_000_000)
@@ -245,6 +246,48 @@ mod tests {
             (Takes::Storing, "60 HEADER a b"),
         ] {
             assert_eq!(parse_as(takes, words), Err(ArgumentError::Syntax), "{words}");
+        }
+    }
+
+    /// Words as a client may send them: what is known, what is nearly so, and any bytes.
+    fn words() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let known = prop::sample::select(vec![
+            "STALE",
+            "refresh",
+            "NOWAIT",
+            "METHOD",
+            "GET",
+            "post",
+            "BODY",
+            "HEADER",
+            "x-a",
+            "1",
+            "0.001",
+            "-1",
+            "1e308",
+            "9999999999",
+            "nan",
+            "inf",
+            "-0",
+            "",
+        ]);
+        let word = prop_oneof![
+            4 => known.prop_map(|word| word.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..12),
+        ];
+        prop::collection::vec(word, 0..10)
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_panic_the_options(words in words(), now in 0..=2 * LATEST) {
+            for takes in [Takes::All, Takes::Reading, Takes::Storing, Takes::Naming] {
+                let parsed = Options::parse(words.iter().map(Vec::as_slice), takes, now);
+                if let Ok(options) = parsed {
+                    let end = options.expiry.map(|expiry| expiry.ends(now));
+                    prop_assert!(end.is_none_or(|end| end.is_ok()), "its life ends out of reach");
+                }
+            }
         }
     }
 }

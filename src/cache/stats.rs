@@ -48,6 +48,8 @@ pub enum NotStored {
     Loading,
     /// `maxmemory` is reached and nothing may be evicted.
     OutOfMemory,
+    /// The origin forbids it, and `respect-no-store` is on.
+    Forbidden,
     /// Redis refused the write for another reason: disk error, too few replicas, slot elsewhere.
     Refused,
 }
@@ -60,6 +62,7 @@ impl fmt::Display for NotStored {
             Self::Replica => "this is a replica",
             Self::Loading => "the server is loading its data",
             Self::OutOfMemory => "no memory is left under maxmemory",
+            Self::Forbidden => "the origin forbids it",
             Self::Refused => "the server refused the write",
         })
     }
@@ -122,7 +125,7 @@ counters! {
     failed_fetchdenied,
     /// Flights that failed with `TOOLARGE`.
     failed_toolarge,
-    /// Misses refused with `OVERLOADED`: no flight was started.
+    /// Calls refused with `OVERLOADED`: too many downloads, waiters, or bytes to answer.
     failed_overloaded,
     /// Answered, not stored: the database was flushed or swapped under the flight, or `CACHE.DEL` called.
     not_stored_void,
@@ -134,6 +137,8 @@ counters! {
     not_stored_loading,
     /// Answered, not stored: no memory left under `maxmemory`.
     not_stored_oom,
+    /// Answered, not stored: the origin said `no-store` or `private`, and `respect-no-store` is on.
+    not_stored_forbidden,
     /// Answered, not stored: Redis refused the write otherwise.
     not_stored_refused,
     /// Body bytes of successful downloads, after decoding.
@@ -161,7 +166,7 @@ impl Stats {
             FetchError::Timeout => &self.failed_fetchtimeout,
             FetchError::Denied(_) => &self.failed_fetchdenied,
             FetchError::TooLarge => &self.failed_toolarge,
-            FetchError::Overloaded => &self.failed_overloaded,
+            FetchError::Overloaded(_) => &self.failed_overloaded,
         }
         .bump();
     }
@@ -174,6 +179,7 @@ impl Stats {
             NotStored::Replica | NotStored::Void(Void::Demoted) => &self.not_stored_replica,
             NotStored::Loading | NotStored::Void(Void::Loading) => &self.not_stored_loading,
             NotStored::OutOfMemory => &self.not_stored_oom,
+            NotStored::Forbidden => &self.not_stored_forbidden,
             NotStored::Refused => &self.not_stored_refused,
         }
         .bump();

@@ -232,6 +232,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn no_bytes_panic_the_names_of_methods_and_variants(
+            bytes in prop::collection::vec(any::<u8>(), 0..120),
+            digest in "[0-9a-f]{60,68}",
+        ) {
+            let _ = (Method::parse(&bytes), url_of(&bytes));
+            let _ = url_of(&[b"cache:variant:", digest.as_bytes(), b":", &bytes].concat());
+            let body = Variant { body: Some(bytes.clone()), ..Variant::default() };
+            let _ = body.key(&bytes).map(|key| url_of(&key).map(<[u8]>::len));
+        }
+
+        #[test]
         fn no_bytes_panic_the_header_rules(
             name in prop::collection::vec(any::<u8>(), 0..20),
             value in prop::collection::vec(any::<u8>(), 0..20),

@@ -97,3 +97,7 @@ pub const VALUE: Argument =
 /// `[expiry]`
 pub const EXPIRY: Argument =
     Argument { name: c"expiry", kind: ArgumentKind::Double, count: Count::Optional };
+
+/// `[COUNT count]`
+pub const COUNT: Argument =
+    Argument { name: c"count", kind: ArgumentKind::IntegerAfter(c"COUNT"), count: Count::Optional };

@@ -12,7 +12,7 @@ use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
 use crate::flight::answer::{Shape, Source, write_found, write_lease, write_stale};
 use crate::flight::lease;
-use crate::flight::waiting::{self, Claim, Terms};
+use crate::flight::waiting::{self, Claim, Places, Terms};
 use crate::module::{self, STATS};
 use crate::server::args::Args;
 use crate::server::clock;
@@ -96,6 +96,9 @@ fn answer_without_fresh(
         }
         Decision::Join { flight, wait } => {
             STATS.misses.bump();
+            if wait {
+                waiting::check_room(&module, &settings, &Places::default(), Some(flight))?;
+            }
             STATS.coalesced.bump();
             if !wait {
                 ctx.reply_null();

@@ -12,7 +12,7 @@ use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
 use crate::flight::answer::{Shape, Source, write_found};
 use crate::flight::takeoff::{Prospect, Wish};
-use crate::flight::waiting;
+use crate::flight::waiting::{self, Places};
 use crate::module::{self, STATS};
 use crate::server::args::{Arg, Args};
 use crate::server::clock;
@@ -86,6 +86,7 @@ impl<'a> Call<'a> {
             options: &self.options,
             settings: &settings,
             now: self.now,
+            taken: &Places::default(),
         };
         match wish.prospect(ctx, &module, &found)? {
             Prospect::Serve(source) => {

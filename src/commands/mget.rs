@@ -11,7 +11,7 @@ use crate::cache::options::{Options, Takes};
 use crate::config::SETTINGS;
 use crate::flight::answer::Source;
 use crate::flight::takeoff::{Prospect, Wish};
-use crate::flight::waiting::{self, Claim, Place};
+use crate::flight::waiting::{self, Claim, Place, Places};
 use crate::module::{self, Module, STATS};
 use crate::server::args::Args;
 use crate::server::clock;
@@ -87,18 +87,19 @@ fn answer_if_all_fresh(ctx: &Ctx, keys: &[KeyName], options: &Options, now: u64)
 fn answer_each(ctx: &Ctx, urls: &[&[u8]], keys: Vec<KeyName>, options: &Options, now: u64) {
     let (module, settings) = (module::get(), SETTINGS.current());
     let mut places = Vec::with_capacity(urls.len());
-    let mut flights = Vec::new();
+    let (mut flights, mut taken) = (Vec::new(), Places::default());
     let mut patience = 0;
     for (url, name) in urls.iter().zip(keys) {
         let outcome = name.map_err(CacheError::from).and_then(|name| {
             let key = FlightKey { db: ctx.db(), name };
-            let wish = Wish { url, key, options, settings: &settings, now };
+            let wish = Wish { url, key, options, settings: &settings, now, taken: &taken };
             patience = wish.patience();
             ask(ctx, &module, &wish)
         });
         places.push(match outcome {
             Ok(Asked::There(place)) => place,
             Ok(Asked::Coming(flight, claim)) => {
+                taken.take(flight);
                 flights.push((places.len(), flight, claim));
                 Place::Missing
             }

@@ -4,6 +4,7 @@ mod arguments;
 mod del;
 mod fetch;
 mod fill;
+mod flights;
 mod get;
 mod lease;
 mod lookup;
@@ -14,7 +15,7 @@ mod release;
 use crate::server::command::{Registration, registration};
 
 /// All of them.
-pub static ALL: [Registration; 8] = [
+pub static ALL: [Registration; 9] = [
     registration::<get::Get>(),
     registration::<peek::Peek>(),
     registration::<fetch::Fetch>(),
@@ -23,4 +24,5 @@ pub static ALL: [Registration; 8] = [
     registration::<lease::Lease>(),
     registration::<fill::Fill>(),
     registration::<release::Release>(),
+    registration::<flights::Flights>(),
 ];

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::filled::{Filled, Life};
 use crate::cache::entry;
 use crate::cache::error::FetchError;
-use crate::cache::headers::{Headers, StoreHeaders};
+use crate::cache::flights::Progress;
+use crate::cache::headers::{Headers, StoreHeaders, forbid_storing};
 use crate::cache::key::without_query;
 use crate::cache::origin::{Fetched, Origin, Request, Sink};
 use crate::cache::permit::Permit;
@@ -23,6 +24,8 @@ pub struct Job {
     pub permit: Permit<Brought>,
     /// What to do.
     pub task: Task,
+    /// Where the bytes are counted as they come.
+    pub progress: Progress,
 }
 
 /// What a flight is to bring, and for how long it will do.
@@ -36,6 +39,8 @@ pub struct Task {
     pub life: Life,
     /// The headers that are kept.
     pub store_headers: Arc<StoreHeaders>,
+    /// Whether the origin may forbid to store it.
+    pub respect_no_store: bool,
 }
 
 /// What a download brings.
@@ -52,7 +57,7 @@ pub fn run(job: Job, origin: &dyn Origin) {
     let start = Instant::now();
     let mut task = job.task;
     task.request.time_left = task.deadline.saturating_duration_since(start);
-    let outcome = fetch(&task, origin);
+    let outcome = fetch(&task, origin, job.progress);
     let took = start.elapsed();
     STATS.downloaded_for(took);
     report(&without_query(task.request.url.as_str()), took, &outcome);
@@ -67,37 +72,44 @@ enum Arrived {
     StillGood(Headers),
 }
 
-fn fetch(task: &Task, origin: &dyn Origin) -> Result<Arrived, FetchError> {
+fn fetch(task: &Task, origin: &dyn Origin, progress: Progress) -> Result<Arrived, FetchError> {
     if task.request.time_left.is_zero() {
         return Err(FetchError::Timeout);
     }
-    let mut response = Arriving { store_headers: &task.store_headers, filling: None };
+    let mut response = Arriving { task, progress, filling: None, forbidden: false };
     match origin.fetch(&task.request, &mut response)? {
         Fetched::NotModified(headers) => Ok(Arrived::StillGood(headers)),
         Fetched::Whole => {
             let filling = response.filling.ok_or_else(|| FetchError::failed("no response"))?;
             let (value, body_at) = filling;
-            Filled::seal(value, body_at, task.life).map(Arrived::Entry)
+            let mut filled = Filled::seal(value, body_at, task.life)?;
+            filled.must_not_be_stored = response.forbidden;
+            Ok(Arrived::Entry(filled))
         }
     }
 }
 
 /// A response as it arrives.
 struct Arriving<'a> {
-    store_headers: &'a StoreHeaders,
+    task: &'a Task,
+    progress: Progress,
     /// The string, and where in it the body begins; there once the head is.
     filling: Option<(Value, usize)>,
+    /// Whether the origin forbids to store it, and is heeded.
+    forbidden: bool,
 }
 
 impl Sink for Arriving<'_> {
     fn begin(&mut self, status: u16, headers: &Headers) {
-        let head = entry::encode_head(status, headers, self.store_headers);
+        self.forbidden = self.task.respect_no_store && forbid_storing(headers);
+        let head = entry::encode_head(status, headers, &self.task.store_headers);
         self.filling = Some((Value::new(&head), head.len()));
     }
 
     fn append(&mut self, bytes: &[u8]) {
         if let Some((value, _)) = &mut self.filling {
             value.append(bytes);
+            self.progress.add(bytes.len());
         }
     }
 }

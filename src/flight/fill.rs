@@ -3,7 +3,7 @@
 use super::filled::{Filled, Life};
 use super::landing::{self, Landing, Ready};
 use super::waiting::Room;
-use super::{lease, takeoff};
+use super::{lease, takeoff, telling};
 use crate::cache::entry::{self, Stored};
 use crate::cache::error::{CacheError, FetchError};
 use crate::cache::flights::{FlightId, FlightKey};
@@ -61,7 +61,7 @@ impl Fill<'_> {
         }
         let filled = self.recipe().make(self.value.bytes())?;
         let size = filled.stored().len();
-        let inline = landing::may_answer_inline(module.flights().waiting(flight), size);
+        let inline = telling::may_answer_inline(module.flights().waiting(flight), size);
         let copy = (!inline).then(|| filled.stored().into());
         let ready = Ready { copy, ..Ready::default() };
         let landing = landing::touch_down(ctx, module, flight, filled, ready);

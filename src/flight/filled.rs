@@ -47,6 +47,8 @@ pub struct Filled {
     body_at: usize,
     /// When it is gone from the keyspace; `None` for never.
     pub ends: Option<Millis>,
+    /// Its origin forbids to store it: it answers who waits, and no one else.
+    pub must_not_be_stored: bool,
 }
 
 impl Filled {
@@ -63,7 +65,7 @@ impl Filled {
             entry::stamp(start, now, fresh_until);
         }
         value.trim();
-        Ok(Self { value, body_at, ends })
+        Ok(Self { value, body_at, ends, must_not_be_stored: false })
     }
 
     /// All of it, as it will be stored.

@@ -11,9 +11,8 @@
 //!
 //! In each case clients are released after the entry is stored: who has the answer finds the entry.
 //! A flight that found the entry to be still good lands in `revalidation`; one that a client fills begins its
-//! landing in `lease`.
+//! landing in `fill`.
 
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
@@ -22,10 +21,10 @@ use super::answer::{Shape, Source, write_stored};
 use super::download::Brought;
 use super::filled::Filled;
 use super::lease::Lost;
-use super::waiting::{self, Place, Recipient, Waiter};
-use super::{lease, revalidation};
+use super::waiting::{Recipient, Waiter};
+use super::{lease, revalidation, telling};
 use crate::cache::error::FetchError;
-use crate::cache::flights::{Flight, FlightId, LockMark};
+use crate::cache::flights::{Flight, FlightId, FlightKey, LockMark};
 use crate::cache::lease::Filler;
 use crate::cache::permit::Outcome;
 use crate::cache::stats::NotStored;
@@ -33,7 +32,6 @@ use crate::cache::variant;
 use crate::clock;
 use crate::config::SETTINGS;
 use crate::module::{self, Module, STATS};
-use crate::server::answers::Answer;
 use crate::server::blocked::{Answered, Blocked};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::{self, Refusal};
@@ -46,10 +44,6 @@ pub type Landed = Flight<Waiter, ()>;
 /// How a landing went: whether what the flight brought was stored; `None` if the deadline came first.
 pub type Landing = Option<Result<(), NotStored>>;
 
-/// The most bytes of replies that one landing writes on the main thread.
-const INLINE_BYTES: usize = 64 * 1024;
-/// The most clients that one landing answers on the main thread.
-const INLINE_CLIENTS: usize = 16;
 /// From this size on, memory is given back off the main thread.
 const LARGE: usize = 1 << 20;
 
@@ -112,7 +106,7 @@ pub type Then = Box<dyn FnOnce(Landing) + Send>;
 /// Lands, or first has made ready what the main thread must not do itself.
 pub fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mut ready: Ready) {
     let waiting = module.flights().waiting(flight);
-    if ready.copy.is_some() || may_answer_inline(waiting, filled.stored().len()) {
+    if ready.copy.is_some() || telling::may_answer_inline(waiting, filled.stored().len()) {
         let then = ready.then.take();
         let landing = touch_down(ctx, module, flight, filled, ready);
         if let Some(then) = then {
@@ -135,11 +129,6 @@ pub fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mu
         }
         main_thread::post(move |ctx| approach(ctx, &module::get(), flight, filled, ready));
     });
-}
-
-/// Whether a landing may answer so many clients with so many bytes each by itself.
-pub const fn may_answer_inline(clients: usize, size: usize) -> bool {
-    clients <= INLINE_CLIENTS && clients * size <= INLINE_BYTES
 }
 
 fn take_lone_client(
@@ -167,15 +156,15 @@ pub fn touch_down(
         let_go(module, filled.into_value());
         return None;
     };
-    let (body_at, ends) = (filled.body_at(), filled.ends);
-    let kept = store(ctx, &landed, filled.into_value(), ends);
+    let body_at = filled.body_at();
+    let kept = store(ctx, module, &landed, filled);
     unmark(ctx, &landed.lock);
     drop(ready.first);
     let entry = match ready.copy {
-        Some(copy) => ForAll::Copy(copy),
-        None => ForAll::Inline(kept.bytes()),
+        Some(copy) => telling::ForAll::Copy(copy),
+        None => telling::ForAll::Inline(kept.bytes()),
     };
-    answer_all(ctx, module, landed, &entry, body_at, None);
+    telling::answer_all(ctx, module, landed, &entry, body_at, None);
     Some(match kept {
         Kept::Shared(_) => Ok(()),
         Kept::Own(value, reason) => {
@@ -185,80 +174,10 @@ pub fn touch_down(
     })
 }
 
-/// An entry that all waiters of a flight are answered with.
-pub enum ForAll<'a> {
-    /// Small enough, and they few enough, to be answered at once.
-    Inline(&'a [u8]),
-    /// To be answered by the answerer.
-    Copy(Arc<[u8]>),
-}
-
-/// Answers all waiters of a flight. `leaders` is where the answer comes from in the leader's eyes, if that
-/// is not the flight itself.
-pub fn answer_all(
-    ctx: &Ctx,
-    module: &Module,
-    landed: Landed,
-    entry: &ForAll<'_>,
-    body_at: usize,
-    leaders: Option<Source>,
-) {
-    let mut paced: HashMap<(Shape, Source), Vec<Blocked>> = HashMap::new();
-    for waiter in landed.into_waiters() {
-        let source = match leaders {
-            Some(leaders) if waiter.source == Source::Miss => leaders,
-            _ => waiter.source,
-        };
-        match (waiter.recipient, entry) {
-            (Recipient::Client(waiting, shape), ForAll::Inline(bytes)) => {
-                let client = waiting.end(ctx);
-                client.answer(|ctx| write_stored(ctx, shape, bytes, source)).release();
-            }
-            (Recipient::Client(waiting, shape), ForAll::Copy(_)) => {
-                paced.entry((shape, source)).or_default().push(waiting.end(ctx));
-            }
-            (Recipient::Place(group, place), entry) => {
-                let copy = match entry {
-                    ForAll::Inline(bytes) => Arc::from(*bytes),
-                    ForAll::Copy(copy) => Arc::clone(copy),
-                };
-                arrive(ctx, module, group, place, Place::Body(copy, body_at));
-            }
-        }
-    }
-    if let ForAll::Copy(copy) = entry {
-        for ((shape, source), clients) in paced {
-            let (size, copy) = (copy.len(), Arc::clone(copy));
-            let write = Box::new(move |ctx: &Ctx| write_stored(ctx, shape, &copy, source));
-            module.answerer().release(clients, Answer { size, write });
-        }
-    }
-}
-
-/// Answers all waiters with what lies in the keyspace, whose body begins at the second number. One waiter
-/// costs the copy that a hit costs; for several there is one, and the answerer's.
-pub fn answer_stored(
-    ctx: &Ctx,
-    module: &Module,
-    landed: Landed,
-    (stored, body_at): (&[u8], usize),
-    leaders: Option<Source>,
-) {
-    let waiting = landed.waiting();
-    let for_all = if waiting <= 1 || may_answer_inline(waiting, stored.len()) {
-        ForAll::Inline(stored)
-    } else {
-        ForAll::Copy(Arc::from(stored))
-    };
-    answer_all(ctx, module, landed, &for_all, body_at, leaders);
-}
-
 /// Tells all who wait that the flight brought nothing.
 pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);
-    let now = clock::now();
-    let pause = SETTINGS.current().refresh_backoff;
-    module.backoff().failed(landed.key.clone(), now + pause, now);
+    hold_back(module, &landed.key);
     if ctx.select(landed.key.db) {
         if keyspace::exists(ctx, &landed.key.name) {
             STATS.failed_refreshes.bump();
@@ -268,44 +187,17 @@ pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     refuse(ctx, module, landed, error);
 }
 
+/// Has the next refresh of a key wait for a while: this one has failed, or what it brought was not stored.
+pub fn hold_back(module: &Module, key: &FlightKey) {
+    let now = clock::now();
+    let pause = SETTINGS.current().refresh_backoff;
+    module.backoff().failed(key.clone(), now + pause, now);
+}
+
 /// Removes a flight's lock key, and answers all who wait with an error.
 pub fn refuse(ctx: &Ctx, module: &Module, landed: Landed, error: &impl fmt::Display) {
     unmark(ctx, &landed.lock);
-    let line: Arc<str> = error.to_string().into();
-    let mut clients = Vec::new();
-    for waiter in landed.into_waiters() {
-        match waiter.recipient {
-            Recipient::Client(waiting, _) => clients.push(waiting.end(ctx)),
-            Recipient::Place(group, place) => {
-                arrive(ctx, module, group, place, Place::Error(Arc::clone(&line)));
-            }
-        }
-    }
-    if may_answer_inline(clients.len(), line.len()) {
-        for client in clients {
-            client.answer(|ctx| ctx.reply_error(&line)).release();
-        }
-    } else {
-        let write = Box::new(move |ctx: &Ctx| ctx.reply_error(&line));
-        module.answerer().release(clients, Answer { size: 64, write });
-    }
-}
-
-fn arrive(ctx: &Ctx, module: &Module, group: u64, place: usize, answer: Place) {
-    if let Some((client, places)) = waiting::arrive(ctx, module, group, place, answer) {
-        answer_group(module, client, places);
-    }
-}
-
-/// Answers a client that has waited for several answers.
-pub fn answer_group(module: &Module, client: Blocked, places: Vec<Place>) {
-    let size = waiting::size(&places);
-    if size <= INLINE_BYTES {
-        client.answer(|ctx| waiting::write_places(ctx, &places)).release();
-    } else {
-        let write = Box::new(move |ctx: &Ctx| waiting::write_places(ctx, &places));
-        module.answerer().release(vec![client], Answer { size, write });
-    }
+    telling::refuse_all(ctx, module, landed.into_waiters(), error);
 }
 
 /// An entry after the attempt to store it.
@@ -323,8 +215,11 @@ impl Kept {
     }
 }
 
-fn store(ctx: &Ctx, landed: &Landed, value: Value, ends: Option<u64>) -> Kept {
+fn store(ctx: &Ctx, module: &Module, landed: &Landed, filled: Filled) -> Kept {
+    let (ends, forbidden) = (filled.ends, filled.must_not_be_stored);
+    let value = filled.into_value();
     let stored = match may_store(ctx, landed) {
+        Ok(()) if forbidden => Err((NotStored::Forbidden, value)),
         Ok(()) => keyspace::store(ctx, &landed.key.name, value, ends)
             .map_err(|(refusal, value)| (refusal.into(), value)),
         Err(reason) => Err((reason, value)),
@@ -336,6 +231,7 @@ fn store(ctx: &Ctx, landed: &Landed, value: Value, ends: Option<u64>) -> Kept {
         }
         Err((reason, value)) => {
             STATS.not_stored(reason);
+            hold_back(module, &landed.key);
             Kept::Own(value, reason)
         }
     }

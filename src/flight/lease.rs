@@ -4,9 +4,9 @@
 //! differs is who fills it, and what happens if nobody does: see the essay of `cache/lease.rs`.
 
 use super::answer::write_lease;
-use super::landing;
 use super::takeoff::{self, LOCK_OUTLIVES, Wish, new_token};
-use super::waiting::{Claim, Recipient, Terms, Waiter};
+use super::waiting::{Claim, Places, Recipient, Terms, Waiter};
+use super::{landing, telling};
 use crate::cache::decide::Found;
 use crate::cache::entry;
 use crate::cache::error::CacheError;
@@ -169,7 +169,7 @@ fn answer_fresh(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -
     };
     if let Some(landed) = landing::take_down(ctx, module, flight) {
         landing::unmark(ctx, &landed.lock);
-        landing::answer_stored(ctx, module, landed, (stored, body_at), None);
+        telling::answer_stored(ctx, module, landed, (stored, body_at), None);
     }
     true
 }
@@ -217,8 +217,8 @@ fn download(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bo
         return false;
     };
     let settings = SETTINGS.current();
-    let (key, now) = (key.clone(), clock::now());
-    let wish = Wish { url: &url, key, options: &options, settings: &settings, now };
+    let (key, now, taken) = (key.clone(), clock::now(), &Places::default());
+    let wish = Wish { url: &url, key, options: &options, settings: &settings, now, taken };
     if let Err(error) = wish.take_over(ctx, module, flight)
         && let Some(landed) = landing::take_down(ctx, module, flight)
     {

@@ -8,6 +8,7 @@
 //! main thread       lease      where it is a client that fills: given, given up, lost, passed on
 //! main thread       fill       the client's value, and its landing
 //! main thread       waiting    clients that wait, each for one answer or for several, and their patience
+//! main thread       telling    all who wait are told how it ended
 //! any thread        answer     an entry, as each command writes it
 //! any thread        filled     what is stored at the end, and when its life begins
 //! ```
@@ -23,6 +24,7 @@ pub mod landing;
 pub mod lease;
 pub mod revalidation;
 pub mod takeoff;
+pub mod telling;
 pub mod waiting;
 
 use crate::server::timer::Timer;

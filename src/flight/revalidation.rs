@@ -8,12 +8,12 @@
 use super::answer::Source;
 use super::download::Task;
 use super::filled::Moments;
-use super::landing;
 use super::takeoff;
+use super::{landing, telling};
 use crate::cache::entry::{self, Entry, Stored, decode};
 use crate::cache::error::FetchError;
 use crate::cache::flights::{FlightId, FlightKey};
-use crate::cache::headers::Headers;
+use crate::cache::headers::{Headers, forbid_storing};
 use crate::cache::stats::NotStored;
 use crate::module::{Module, STATS};
 use crate::server::ctx::Ctx;
@@ -38,7 +38,9 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     STATS.revalidated.bump();
     STATS.bytes_saved.add(renewal.body_length as u64);
     landing::unmark(ctx, &landed.lock);
-    let allowed = landing::may_store(ctx, &landed);
+    let forbidden = task.respect_no_store && forbid_storing(headers);
+    let allowed =
+        if forbidden { Err(NotStored::Forbidden) } else { landing::may_store(ctx, &landed) };
     let mut landed = Some(landed);
     let renewed = allowed.and_then(|()| {
         renewal.write(ctx, &key, &task, |stored| {
@@ -47,7 +49,10 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     });
     match renewed {
         Ok(()) => landing::tell_changed(ctx, c"cache.refresh", &key.name),
-        Err(reason) => STATS.not_stored(reason),
+        Err(reason) => {
+            STATS.not_stored(reason);
+            landing::hold_back(module, &key);
+        }
     }
     if let Some(landed) = landed {
         let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
@@ -61,7 +66,7 @@ fn answer(ctx: &Ctx, module: &Module, landed: landing::Landed, stored: &[u8]) {
     match decode(stored) {
         Stored::Entry(entry) => {
             let leaders = Some(Source::Revalidated);
-            landing::answer_stored(ctx, module, landed, (stored, entry.body_at()), leaders);
+            telling::answer_stored(ctx, module, landed, (stored, entry.body_at()), leaders);
         }
         Stored::Bare(_) | Stored::Unknown => {
             landing::fail(ctx, module, landed, &FetchError::failed("the entry has expired"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::answer::Source;
 use super::download::{Brought, Job, Task};
 use super::filled::Life;
-use super::waiting::Claim;
+use super::waiting::{self, Claim, Places};
 use super::{landing, lease};
 use crate::cache::decide::{Circumstances, Decision, Found, decide};
 use crate::cache::entry::Validators;
@@ -18,6 +18,7 @@ use crate::cache::options::Options;
 use crate::cache::origin::Request;
 use crate::cache::permit::Permit;
 use crate::cache::seconds::Millis;
+use crate::clock;
 use crate::config::Settings;
 use crate::module::{self, Module, STATS};
 use crate::server::ctx::Ctx;
@@ -44,6 +45,8 @@ pub struct Wish<'a> {
     pub settings: &'a Settings,
     /// The time of the call.
     pub now: Millis,
+    /// The places in which the call will wait already.
+    pub taken: &'a Places,
 }
 
 /// What comes of a wish.
@@ -84,11 +87,17 @@ impl Wish<'_> {
             Decision::ServeAndRefresh => return Ok(Prospect::ServeAndRefresh),
             Decision::Join { flight, wait } => {
                 STATS.misses.bump();
+                if wait {
+                    waiting::check_room(module, self.settings, self.taken, Some(flight))?;
+                }
                 STATS.coalesced.bump();
                 (flight, wait, Source::Joined)
             }
             Decision::Lead { wait } => {
                 STATS.misses.bump();
+                if wait {
+                    waiting::check_room(module, self.settings, self.taken, None)?;
+                }
                 (self.lead(ctx, module, found)?, wait, Source::Miss)
             }
         };
@@ -117,7 +126,7 @@ impl Wish<'_> {
         // Only an entry that is still there can be revalidated, and one without a validator cannot.
         let validators = found.entry().and_then(|entry| entry.validators());
         let task = self.task(validators)?;
-        self.check_room(module)?;
+        self.check_room(module, &task)?;
         let (flight, _) = enter(ctx, module, &self.key, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(flight)
@@ -134,7 +143,7 @@ impl Wish<'_> {
         flight: FlightId,
     ) -> Result<(), CacheError> {
         let task = self.task(None)?;
-        self.check_room(module)?;
+        self.check_room(module, &task)?;
         lease::pass_on(ctx, module, flight, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(())
@@ -150,12 +159,9 @@ impl Wish<'_> {
         }
     }
 
-    fn check_room(&self, module: &Module) -> Result<(), FetchError> {
-        if module.has_room(self.settings) {
-            return Ok(());
-        }
-        STATS.failed(&FetchError::Overloaded);
-        Err(FetchError::Overloaded)
+    fn check_room(&self, module: &Module, task: &Task) -> Result<(), FetchError> {
+        let host = task.request.url.host_str().unwrap_or_default();
+        module.has_room(host, self.settings).map_err(waiting::overloaded)
     }
 
     /// How long a flight may take: a leader that is patient makes it longer, one that waits for as long
@@ -181,6 +187,7 @@ impl Wish<'_> {
                 stale: self.options.stale.unwrap_or(0),
             },
             store_headers: self.settings.store_headers.clone(),
+            respect_no_store: self.settings.respect_no_store,
         })
     }
 }
@@ -201,7 +208,7 @@ pub fn enter(
     let mut flights = module.flights();
     let flight = flights.next_flight();
     let deadline = deadline(ctx, flight, (filler, span));
-    flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)));
+    flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)), clock::now());
     Ok((flight, token))
 }
 
@@ -210,7 +217,8 @@ pub fn send(module: &Module, flight: FlightId, task: Task) {
     let permit: Permit<Brought> = Permit::new(flight, |flight, outcome| {
         main_thread::post(move |ctx| landing::land(ctx, flight, outcome));
     });
-    module.download(Job { permit, task });
+    let progress = module.flights().progress(flight);
+    module.download(Job { permit, task, progress });
 }
 
 /// A token that nobody can guess.

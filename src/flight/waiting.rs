@@ -9,10 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::answer::{Shape, Source};
+use crate::cache::error::{FetchError, Overload};
 use crate::cache::flights::{FlightId, WaiterId};
 use crate::cache::options::Options;
 use crate::cache::seconds::Millis;
-use crate::module::{self, Module};
+use crate::config::Settings;
+use crate::module::{self, Module, STATS};
+use crate::server::answers::Promise;
 use crate::server::blocked::{Blocked, WaitingRoom};
 use crate::server::ctx::Ctx;
 use crate::server::timer::{OnTime, Timer};
@@ -68,6 +71,8 @@ pub struct Group {
     waiting: Waiting,
     places: Vec<Place>,
     missing: usize,
+    /// The bytes of the places that are there.
+    promise: Promise,
 }
 
 /// One of the answers of a group.
@@ -81,6 +86,16 @@ pub enum Place {
     Body(Arc<[u8]>, usize),
     /// An error line.
     Error(Arc<str>),
+}
+
+impl Place {
+    fn size(&self) -> usize {
+        match self {
+            Self::Body(stored, _) => stored.len(),
+            Self::Error(line) => line.len(),
+            Self::Missing | Self::Null => 0,
+        }
+    }
 }
 
 /// The groups that wait.
@@ -99,6 +114,51 @@ impl Waiting {
         self.patience.stop(ctx);
         self.client
     }
+}
+
+/// The places that a call has taken already, before it joins any flight.
+#[derive(Default)]
+pub struct Places {
+    in_all: usize,
+    by_flight: HashMap<FlightId, usize>,
+}
+
+impl Places {
+    /// Takes one more.
+    pub fn take(&mut self, flight: FlightId) {
+        self.in_all += 1;
+        *self.by_flight.entry(flight).or_default() += 1;
+    }
+}
+
+/// Whether one more may wait, beside the places that its call has taken already: for this flight, or for one
+/// that is about to start.
+///
+/// # Errors
+/// As many wait as may, in all or for this flight.
+pub fn check_room(
+    module: &Module,
+    settings: &Settings,
+    taken: &Places,
+    flight: Option<FlightId>,
+) -> Result<(), FetchError> {
+    let flights = module.flights();
+    let in_all = flights.waiters() + taken.in_all;
+    let for_it = flight.map_or(0, |flight| {
+        flights.waiting(flight) + taken.by_flight.get(&flight).copied().unwrap_or_default()
+    });
+    let reached = |count: usize, most: u64| count as u64 >= most;
+    if reached(in_all, settings.max_waiters) || reached(for_it, settings.max_waiters_per_flight) {
+        return Err(overloaded(Overload::Waiters));
+    }
+    Ok(())
+}
+
+/// Counts that there is too much of something.
+pub fn overloaded(what: Overload) -> FetchError {
+    let error = FetchError::Overloaded(what);
+    STATS.failed(&error);
+    error
 }
 
 /// Lets the running command's client wait for one flight.
@@ -133,7 +193,8 @@ pub fn wait_for_all(
         let waiter = Waiter { recipient, source: Source::Miss, claim };
         let _ = module.flights().join(flight, WaiterId { client: group, part }, waiter);
     }
-    module.groups().insert(group, Group { waiting, places, missing });
+    let promise = module.answerer().promise(size(&places));
+    module.groups().insert(group, Group { waiting, places, missing, promise });
 }
 
 /// Puts an answer into its place; if it was the last to come, the client and all its answers.
@@ -146,6 +207,7 @@ pub fn arrive(
 ) -> Option<(Blocked, Vec<Place>)> {
     let mut groups = module.groups();
     let waiting_group = groups.get_mut(&group)?;
+    waiting_group.promise.add(answer.size());
     *waiting_group.places.get_mut(place)? = answer;
     waiting_group.missing -= 1;
     if waiting_group.missing > 0 {
@@ -181,7 +243,7 @@ impl OnTime for Patience {
         match take(client) {
             Some((waiting, None)) => waiting.client.answer(Ctx::reply_null).release(),
             Some((waiting, Some(places))) => {
-                super::landing::answer_group(&module::get(), waiting.client, places);
+                super::telling::answer_group(&module::get(), waiting.client, places);
             }
             None => {}
         }
@@ -212,10 +274,5 @@ pub fn write_places(ctx: &Ctx, places: &[Place]) {
 
 /// How many bytes the answer of a group has.
 pub fn size(places: &[Place]) -> usize {
-    let sizes = places.iter().map(|place| match place {
-        Place::Body(stored, _) => stored.len(),
-        Place::Error(line) => line.len(),
-        Place::Missing | Place::Null => 0,
-    });
-    sizes.sum()
+    places.iter().map(Place::size).sum()
 }

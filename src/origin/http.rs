@@ -6,11 +6,14 @@ use std::io::{self, Read};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+};
 use reqwest::redirect::Policy;
+use reqwest::{Proxy, StatusCode};
 
+use super::decode::{ACCEPTED, Coding, decoded};
 use super::resolver::GuardedResolver;
 use crate::cache::error::{Denied, FetchError};
 use crate::cache::guard::Guard;
@@ -23,6 +26,9 @@ const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
 
 /// How long an idle connection is kept; each costs some 40 KiB.
 const KEPT: Duration = Duration::from_secs(30);
+
+/// The most bytes of headers that a response may have, names and values.
+const MOST_HEADERS: u32 = 64 * 1024;
 
 /// How much of a body is read at a time: it lies on the thread's stack, which is small.
 const CHUNK: usize = 16 * 1024;
@@ -73,9 +79,15 @@ impl HttpOrigin {
 fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
     let max_redirects = Arc::clone(&policies.max_redirects);
     let redirect_guard = Arc::clone(guard);
-    Client::builder()
+    // The environment's proxies are not heeded: `no_proxy` forgets them.
+    let mut builder = Client::builder().no_proxy();
+    if let Some(proxy) = &guard.proxy {
+        builder = builder.proxy(Proxy::all(proxy.as_str())?);
+    }
+    builder
         .user_agent(USER_AGENT)
-        .no_proxy()
+        .http2_max_header_list_size(MOST_HEADERS)
+        .referer(false) // it would tell where a redirect leads the query of the URL that it came from
         .timeout(None)
         .pool_idle_timeout(KEPT)
         .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(guard))))
@@ -96,6 +108,9 @@ impl Origin for HttpOrigin {
         let (guard, client) = self.vetted()?;
         guard.vet_url(&request.url).map_err(FetchError::Denied)?;
         let response = compose(&client, request).send().map_err(|error| explain(&error))?;
+        if header_bytes(&response) > u64::from(MOST_HEADERS) {
+            return Err(FetchError::failed("the response's headers are too large"));
+        }
         let status = response.status();
         if status == StatusCode::NOT_MODIFIED && request.validators.is_some() {
             return Ok(Fetched::NotModified(headers(&response)));
@@ -107,8 +122,16 @@ impl Origin for HttpOrigin {
         if response.content_length().is_some_and(|length| length > request.max_body) {
             return Err(FetchError::TooLarge);
         }
-        sink.begin(status.as_u16(), &headers(&response));
-        read_body(response, request.max_body, sink)?;
+        let mut headers = headers(&response);
+        let coding = response.headers().get(CONTENT_ENCODING);
+        let coding = coding.and_then(|value| Coding::parse(value.as_bytes()));
+        if coding.is_some() {
+            // They describe the body as it came over the wire.
+            let of_the_wire = [CONTENT_ENCODING.as_str(), CONTENT_LENGTH.as_str()];
+            headers.retain(|(name, _)| !of_the_wire.contains(&name.as_str()));
+        }
+        sink.begin(status.as_u16(), &headers);
+        read_body(response, coding, request.max_body, sink)?;
         Ok(Fetched::Whole)
     }
 }
@@ -119,7 +142,10 @@ fn compose(client: &Client, request: &Request) -> RequestBuilder {
         Method::Post => reqwest::Method::POST,
     };
     // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
-    let mut builder = client.request(method, request.url.clone()).timeout(request.time_left);
+    let mut builder = client
+        .request(method, request.url.clone())
+        .timeout(request.time_left)
+        .header(ACCEPT_ENCODING, ACCEPTED);
     if let Some(body) = &request.variant.body {
         builder = builder.body(body.clone());
     }
@@ -138,17 +164,28 @@ fn compose(client: &Client, request: &Request) -> RequestBuilder {
     builder
 }
 
+fn header_bytes(response: &Response) -> u64 {
+    let sizes = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    sizes.sum::<usize>() as u64
+}
+
 fn headers(response: &Response) -> Headers {
     let pairs = response.headers().iter();
     pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-/// Counts what comes out of the decoder: a small body may unpack to a huge one.
-fn read_body(mut response: Response, max: u64, sink: &mut dyn Sink) -> Result<(), FetchError> {
+/// Counts what comes out of the decoder, too: a small body may unpack to a huge one.
+fn read_body(
+    response: Response,
+    coding: Option<Coding>,
+    max: u64,
+    sink: &mut dyn Sink,
+) -> Result<(), FetchError> {
+    let mut body = decoded(response, coding, max).map_err(|error| explain_read(&error))?;
     let mut chunk = [0; CHUNK];
     let mut total = 0_u64;
     loop {
-        match response.read(&mut chunk) {
+        match body.read(&mut chunk) {
             Ok(0) => return Ok(()),
             Ok(length) => {
                 total += length as u64;
@@ -176,6 +213,9 @@ impl std::fmt::Display for TooManyRedirects {
 impl std::error::Error for TooManyRedirects {}
 
 fn explain_read(error: &io::Error) -> FetchError {
+    if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref::<FetchError>()) {
+        return ours.clone();
+    }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>()) {
         Some(inner) => explain(inner),
         None if error.kind() == io::ErrorKind::TimedOut => FetchError::Timeout,

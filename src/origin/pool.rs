@@ -1,16 +1,23 @@
-//! The threads that downloads run on, and the queue in front of them.
+//! The threads that downloads run on, and the queues in front of them.
 //!
 //! A thread per download, at most `max-downloads` of them, started on demand and gone again when idle;
 //! what finds none free is queued, up to a bound that each call brings along. All that is tokio's
 //! blocking pool, which also catches a job's panic and joins its threads at the end. This file adds the
-//! bound and the counts.
+//! bound, the counts, and the lanes:
+//!
+//! Each host has a lane, in which no more than its share of jobs is at the pool at once. The others wait in
+//! the lane, where they take no thread from anybody: an origin that answers late, or never, holds up its own
+//! callers and no others. When a job ends, the next of its lane goes to the end of the pool's queue.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::cache::error::Overload;
 
 /// How long an idle thread stays.
 const IDLE: Duration = Duration::from_secs(10);
@@ -22,6 +29,16 @@ pub struct Pool {
     runtime: Runtime,
     most_threads: usize,
     counts: Arc<Counts>,
+    lanes: Arc<Mutex<Lanes>>,
+}
+
+/// How much may be under way; each call brings it along, since settings change.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most jobs of one lane that are at the pool at once.
+    pub per_lane: usize,
+    /// The most jobs that wait, in all lanes and for a thread.
+    pub queued: usize,
 }
 
 #[derive(Default)]
@@ -31,13 +48,62 @@ struct Counts {
     threads: AtomicUsize,
 }
 
-/// A job that is counted until it is dropped, by whichever way it ends.
-struct Counted(Arc<Counts>);
+type Job = Box<dyn FnOnce() + Send>;
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.jobs.fetch_sub(1, Ordering::Relaxed);
+/// The lanes by host; one that is empty is gone.
+type Lanes = HashMap<String, Lane>;
+
+#[derive(Default)]
+struct Lane {
+    /// Jobs that are at the pool.
+    running: usize,
+    /// The most of them, as the last caller had it.
+    most: usize,
+    waiting: VecDeque<Job>,
+}
+
+impl Lane {
+    /// Those that may go to the pool now, the longest-waiting first.
+    fn advance(&mut self) -> Vec<Job> {
+        let free = self.most.saturating_sub(self.running).min(self.waiting.len());
+        self.running += free;
+        self.waiting.drain(..free).collect()
     }
+}
+
+/// A job's place in its lane and in the counts, which it gives up by whichever way it ends.
+struct Place {
+    host: String,
+    pool: Handle,
+    counts: Arc<Counts>,
+    lanes: Arc<Mutex<Lanes>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.jobs.fetch_sub(1, Ordering::Relaxed);
+        let next = leave(&mut lock(&self.lanes), &self.host);
+        for job in next {
+            drop(self.pool.spawn_blocking(job));
+        }
+    }
+}
+
+/// Takes a job that has ended out of its lane; those that may go to the pool now.
+fn leave(lanes: &mut Lanes, host: &str) -> Vec<Job> {
+    let Some(lane) = lanes.get_mut(host) else {
+        return Vec::new();
+    };
+    lane.running -= 1;
+    let next = lane.advance();
+    if lane.running == 0 {
+        lanes.remove(host);
+    }
+    next
+}
+
+fn lock(lanes: &Mutex<Lanes>) -> MutexGuard<'_, Lanes> {
+    lanes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pool {
@@ -60,22 +126,48 @@ impl Pool {
                 gone.threads.fetch_sub(1, Ordering::Relaxed);
             })
             .build()?;
-        Ok(Self { runtime, most_threads, counts })
+        Ok(Self { runtime, most_threads, counts, lanes: Arc::default() })
     }
 
-    /// Whether another job finds a thread, or one of `most_queued` places in the queue.
-    pub fn has_room(&self, most_queued: usize) -> bool {
-        self.jobs() < self.most_threads.saturating_add(most_queued)
+    /// Whether another job of this host's finds a thread, or a place in the queue. A host may take half of
+    /// those places and no more.
+    ///
+    /// # Errors
+    /// Of what there is too much.
+    pub fn has_room(&self, host: &str, limits: Limits) -> Result<(), Overload> {
+        if self.jobs() >= self.most_threads.saturating_add(limits.queued) {
+            return Err(Overload::Downloads);
+        }
+        let lanes = lock(&self.lanes);
+        let full = lanes.get(host).is_some_and(|lane| {
+            lane.running >= limits.per_lane && lane.waiting.len() >= limits.queued.div_ceil(2)
+        });
+        if full { Err(Overload::Host) } else { Ok(()) }
     }
 
-    /// Runs a job on a thread of the pool. A panic ends the job and no more.
-    pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
+    /// Runs a job on a thread of the pool, when its host's lane has room. A panic ends the job and no more.
+    pub fn submit(&self, host: &str, limits: Limits, job: impl FnOnce() + Send + 'static) {
         self.counts.jobs.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&self.counts));
-        drop(self.runtime.spawn_blocking(move || {
-            let _counted = counted;
+        let place = Place {
+            host: host.to_owned(),
+            pool: self.runtime.handle().clone(),
+            counts: Arc::clone(&self.counts),
+            lanes: Arc::clone(&self.lanes),
+        };
+        let job: Job = Box::new(move || {
+            let _place = place;
             job();
-        }));
+        });
+        let next = {
+            let mut lanes = lock(&self.lanes);
+            let lane = lanes.entry(host.to_owned()).or_default();
+            lane.most = limits.per_lane;
+            lane.waiting.push_back(job);
+            lane.advance()
+        };
+        for job in next {
+            drop(self.runtime.spawn_blocking(job));
+        }
     }
 
     /// How many jobs were given and have not ended.
@@ -88,9 +180,10 @@ impl Pool {
         self.counts.threads.load(Ordering::Relaxed)
     }
 
-    /// How many jobs wait for a thread.
+    /// How many jobs wait, for a thread or in their lane.
     pub fn queued(&self) -> usize {
-        self.jobs().saturating_sub(self.most_threads)
+        let in_lanes = lock(&self.lanes).values().map(|lane| lane.waiting.len()).sum::<usize>();
+        in_lanes.max(self.jobs().saturating_sub(self.most_threads))
     }
 }
 
@@ -100,26 +193,91 @@ mod tests {
     use crate::cache::error::FetchError;
     use crate::cache::flights::FlightId;
     use crate::cache::permit::Permit;
-    use std::sync::mpsc;
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    const fn limits(per_lane: usize, queued: usize) -> Limits {
+        Limits { per_lane, queued }
+    }
+
+    /// Gives the pool a job that tells its name and then waits.
+    fn hold(
+        pool: &Pool,
+        host: &'static str,
+        limits: Limits,
+        tell: &Sender<&'static str>,
+    ) -> Sender<()> {
+        let (open, gate) = mpsc::channel::<()>();
+        let tell = tell.clone();
+        pool.submit(host, limits, move || {
+            tell.send(host).unwrap();
+            let _ = gate.recv();
+        });
+        open
+    }
+
+    fn two_threads() -> (Pool, Sender<&'static str>, Receiver<&'static str>) {
+        let (tell, started) = mpsc::channel();
+        (Pool::new(2).unwrap(), tell, started)
+    }
 
     #[test]
     fn jobs_beyond_the_threads_are_queued_and_counted() {
         let pool = Pool::new(1).unwrap();
-        let (open, gate) = mpsc::channel::<()>();
         let (tell, started) = mpsc::channel();
-        pool.submit(move || {
-            tell.send(()).unwrap();
-            gate.recv().unwrap();
-        });
-        started.recv().unwrap();
-        assert!(pool.has_room(1));
-        assert!(!pool.has_room(0));
-        let (tell, done) = mpsc::channel();
-        pool.submit(move || tell.send(()).unwrap());
+        let first = hold(&pool, "a", limits(9, 9), &tell);
+        assert_eq!(started.recv(), Ok("a"));
+        assert_eq!(pool.has_room("b", limits(9, 1)), Ok(()));
+        assert_eq!(pool.has_room("b", limits(9, 0)), Err(Overload::Downloads));
+        let second = hold(&pool, "b", limits(9, 9), &tell);
         assert_eq!((pool.queued(), pool.threads()), (1, 1));
-        assert!(!pool.has_room(1));
-        open.send(()).unwrap();
-        done.recv().unwrap();
+        assert_eq!(pool.has_room("b", limits(9, 1)), Err(Overload::Downloads));
+        drop(first);
+        assert_eq!(started.recv(), Ok("b"));
+        drop(second);
+    }
+
+    #[test]
+    fn a_host_that_hangs_leaves_threads_to_the_others() {
+        let (pool, tell, started) = two_threads();
+        let sick: Vec<_> = (0..3).map(|_| hold(&pool, "sick", limits(1, 9), &tell)).collect();
+        assert_eq!(started.recv(), Ok("sick"));
+        let well = hold(&pool, "well", limits(1, 9), &tell);
+        assert_eq!(started.recv(), Ok("well"), "the sick one has taken both threads");
+        assert_eq!(pool.queued(), 2);
+        drop(well);
+        for gate in sick {
+            drop(gate);
+        }
+        assert_eq!([started.recv(), started.recv()], [Ok("sick"), Ok("sick")]);
+    }
+
+    #[test]
+    fn a_host_takes_half_of_the_queue_and_no_more() {
+        let (pool, tell, started) = two_threads();
+        let mut gates = vec![hold(&pool, "a", limits(1, 4), &tell)];
+        assert_eq!(started.recv(), Ok("a"));
+        for _ in 0..2 {
+            assert_eq!(pool.has_room("a", limits(1, 4)), Ok(()));
+            gates.push(hold(&pool, "a", limits(1, 4), &tell));
+        }
+        assert_eq!(pool.has_room("a", limits(1, 4)), Err(Overload::Host));
+        assert_eq!(pool.has_room("b", limits(1, 4)), Ok(()));
+    }
+
+    #[test]
+    fn a_lane_that_is_widened_lets_the_waiting_go_and_an_empty_one_is_gone() {
+        let pool = Pool::new(9).unwrap();
+        let (tell, started) = mpsc::channel();
+        let mut gates: Vec<_> = (0..3).map(|_| hold(&pool, "a", limits(1, 9), &tell)).collect();
+        assert_eq!(started.recv(), Ok("a"));
+        gates.push(hold(&pool, "a", limits(4, 9), &tell));
+        for _ in 0..3 {
+            assert_eq!(started.recv(), Ok("a"), "there is room for all now");
+        }
+        drop(gates);
+        while pool.jobs() > 0 || !lock(&pool.lanes).is_empty() {
+            std::thread::yield_now();
+        }
     }
 
     #[test]
@@ -130,12 +288,12 @@ mod tests {
         let permit: Permit<&str> = Permit::new(FlightId::from_number(1), move |_, outcome| {
             report.send(outcome).unwrap();
         });
-        pool.submit(move || {
+        pool.submit("a", limits(1, 9), move || {
             let _held = permit;
             panic!("as a broken download would");
         });
         assert!(matches!(outcomes.recv(), Ok(Err(FetchError::Failed(_)))));
-        pool.submit(move || sender.send(Ok("still at work")).unwrap());
+        pool.submit("a", limits(1, 9), move || sender.send(Ok("still at work")).unwrap());
         assert_eq!(outcomes.recv(), Ok(Ok("still at work")));
     }
 }

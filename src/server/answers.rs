@@ -10,6 +10,8 @@
 //! releases take turns, so that a large one does not hold up a small one.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,6 +37,34 @@ pub struct Answer {
     pub write: Box<dyn Fn(&Ctx) + Send>,
 }
 
+impl Answer {
+    /// About how many bytes so many clients get.
+    const fn all(&self, clients: usize) -> u64 {
+        (self.size as u64).saturating_mul(clients as u64)
+    }
+}
+
+/// Replies that are to be released, and are not with the answerer yet: as long as this is held, they count as
+/// pending.
+pub struct Promise {
+    pending: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Promise {
+    /// Promises more.
+    pub fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.pending.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.pending.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
 enum Work {
     Run(Box<dyn FnOnce() + Send>),
     Release(Release),
@@ -49,6 +79,7 @@ struct Release {
 pub struct Answerer {
     work: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
+    pending: Arc<AtomicU64>,
 }
 
 impl Answerer {
@@ -58,18 +89,33 @@ impl Answerer {
     /// The system has no thread left.
     pub fn start() -> std::io::Result<Self> {
         let (work, inbox) = mpsc::channel();
+        let pending = Arc::new(AtomicU64::new(0));
+        let desk = Desk::new(inbox, Arc::clone(&pending));
         let thread = std::thread::Builder::new()
             .name("cache-answers".into())
             .stack_size(256 * 1024)
-            .spawn(move || Desk::new(inbox).work())?;
-        Ok(Self { work: Some(work), thread: Some(thread) })
+            .spawn(move || desk.work())?;
+        Ok(Self { work: Some(work), thread: Some(thread), pending })
     }
 
     /// Answers all of `waiters`, paced, in their order.
     pub fn release(&self, waiters: Vec<Blocked>, answer: Answer) {
         if !waiters.is_empty() {
+            self.pending.fetch_add(answer.all(waiters.len()), Relaxed);
             self.give(Work::Release(Release { waiters: waiters.into(), answer }));
         }
+    }
+
+    /// How many bytes of replies are still to be released.
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Relaxed)
+    }
+
+    /// Promises replies of so many bytes in all.
+    pub fn promise(&self, bytes: usize) -> Promise {
+        let mut promise = Promise { pending: Arc::clone(&self.pending), bytes: 0 };
+        promise.add(bytes);
+        promise
     }
 
     /// Runs something that is too long for the main thread.
@@ -105,12 +151,13 @@ struct Desk {
     tell_taken: Sender<()>,
     /// Whether a batch is with the main thread.
     outstanding: bool,
+    pending: Arc<AtomicU64>,
 }
 
 impl Desk {
-    fn new(inbox: Receiver<Work>) -> Self {
+    fn new(inbox: Receiver<Work>, pending: Arc<AtomicU64>) -> Self {
         let (tell_taken, taken) = mpsc::channel();
-        Self { inbox, releases: VecDeque::new(), taken, tell_taken, outstanding: false }
+        Self { inbox, releases: VecDeque::new(), taken, tell_taken, outstanding: false, pending }
     }
 
     fn work(mut self) {
@@ -153,6 +200,7 @@ impl Desk {
             .drain(..count)
             .map(|waiter| waiter.answer(|ctx| (release.answer.write)(ctx)))
             .collect();
+        let bytes = release.answer.all(count);
         if !release.waiters.is_empty() {
             self.releases.push_back(release);
         }
@@ -160,9 +208,10 @@ impl Desk {
             let _ = self.taken.recv_timeout(PATIENCE);
         }
         self.outstanding = true;
-        let taken = self.tell_taken.clone();
+        let (taken, pending) = (self.tell_taken.clone(), Arc::clone(&self.pending));
         main_thread::post(move |_| {
             batch.into_iter().for_each(Answered::release);
+            pending.fetch_sub(bytes, Relaxed);
             let _ = taken.send(());
         });
     }

@@ -10,6 +10,7 @@ use super::api::{ERR, OK, api, raw};
 use super::args::Args;
 use super::ctx::Ctx;
 use super::guarded;
+use super::log::c_string;
 use crate::cache::error::CacheError;
 
 /// One command.
@@ -51,6 +52,8 @@ pub struct Spec {
 /// Where a command's keys are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
+    /// None.
+    None,
     /// One, at argument 1.
     First,
     /// As many as argument 1 says, behind it. Needs the flag `getkeys-api`: a cluster does not heed such
@@ -102,6 +105,8 @@ pub enum ArgumentKind {
     Double,
     /// A whole number.
     Integer,
+    /// A whole number, behind a word.
+    IntegerAfter(&'static CStr),
     /// A number with decimals, behind a word.
     DoubleAfter(&'static CStr),
     /// Any bytes, behind a word.
@@ -116,6 +121,31 @@ pub enum ArgumentKind {
     BlockAfter(&'static CStr, &'static [Argument]),
     /// Several that come together.
     Block(&'static [Argument]),
+}
+
+/// Whether the server knows the commands' own ACL category, `@cache`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnCategory {
+    /// It does, and commands can be put into it.
+    Known,
+    /// It has no categories of modules' own (before Redis 7.4 and Valkey 8), or no place for another.
+    Unknown,
+}
+
+impl OwnCategory {
+    /// Makes it known.
+    pub fn add(ctx: &Ctx) -> Self {
+        // SAFETY: called during the load, the only time when the API allows it.
+        let status = unsafe {
+            match raw::RedisModule_AddACLCategory {
+                Some(add) => add(ctx.raw(), c"cache".as_ptr()),
+                None => return Self::Unknown,
+            }
+        };
+        // A category outlives its module: it may still be there from an earlier load.
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        if status == OK || errno == Some(libc::EBUSY) { Self::Known } else { Self::Unknown }
+    }
 }
 
 /// A command ready to be registered.
@@ -160,8 +190,9 @@ impl Registration {
     ///
     /// # Errors
     /// Says what the server did not take.
-    pub fn register(&self, ctx: &Ctx) -> Result<(), String> {
+    pub fn register(&self, ctx: &Ctx, own_category: OwnCategory) -> Result<(), String> {
         let Spec { name, flags, .. } = self.spec;
+        let key = c_int::from(self.spec.keys != Keys::None);
         let failed = |what| Err(format!("{what} of command '{}' failed", name.to_string_lossy()));
         // SAFETY: called during the load; the handler is of the type the API asks for; all text is
         // copied by the server.
@@ -171,9 +202,9 @@ impl Registration {
                 name.as_ptr(),
                 self.handler,
                 flags.as_ptr(),
-                1,
-                1,
-                1
+                key,
+                key,
+                key
             ));
             if created == ERR {
                 return failed("registration");
@@ -182,13 +213,21 @@ impl Registration {
             if command.is_null() || self.describe(command) == ERR {
                 return failed("description");
             }
-            if let Some(categorise) = raw::RedisModule_SetCommandACLCategories
-                && categorise(command, self.spec.categories.as_ptr()) == ERR
-            {
-                return failed("categories");
+            if let Some(categorise) = raw::RedisModule_SetCommandACLCategories {
+                // Who may cache is not yet an administrator.
+                let is_own = own_category == OwnCategory::Known && !self.is_for_administrators();
+                let own = if is_own { " cache" } else { "" };
+                let all = c_string(&(self.spec.categories.to_string_lossy() + own));
+                if categorise(command, all.as_ptr()) == ERR {
+                    return failed("categories");
+                }
             }
         }
         Ok(())
+    }
+
+    fn is_for_administrators(&self) -> bool {
+        self.spec.flags.to_bytes().split(|&byte| byte == b' ').any(|flag| flag == b"admin")
     }
 
     /// # Safety
@@ -198,11 +237,14 @@ impl Registration {
         // The lists end with an element that is all zeros.
         // SAFETY: all zeros is a valid value of these plain structures, and the API's end mark.
         let mut keys: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
-        keys[0].flags = spec.key_use.flags();
-        keys[0].begin_search_type =
-            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-        keys[0].bs.index.pos = 1;
+        if spec.keys != Keys::None {
+            keys[0].flags = spec.key_use.flags();
+            keys[0].begin_search_type =
+                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+            keys[0].bs.index.pos = 1;
+        }
         match spec.keys {
+            Keys::None => {}
             Keys::First => {
                 keys[0].find_keys_type =
                     raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
@@ -298,7 +340,9 @@ impl ArgumentLists {
             ArgumentKind::Double | ArgumentKind::DoubleAfter(_) => {
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_DOUBLE
             }
-            ArgumentKind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+            ArgumentKind::Integer | ArgumentKind::IntegerAfter(_) => {
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER
+            }
             ArgumentKind::Bytes | ArgumentKind::BytesAfter(_) => {
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING
             }
@@ -311,7 +355,8 @@ impl ArgumentLists {
         if let ArgumentKind::Key = arg.kind {
             converted.key_spec_index = 0;
         }
-        if let ArgumentKind::DoubleAfter(word)
+        if let ArgumentKind::IntegerAfter(word)
+        | ArgumentKind::DoubleAfter(word)
         | ArgumentKind::BytesAfter(word)
         | ArgumentKind::Word(word)
         | ArgumentKind::OneOf(word, _)

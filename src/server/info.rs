@@ -1,11 +1,24 @@
 //! The module's section of `INFO`.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
 use super::guarded;
 use super::log::c_string;
+
+/// A whole number from the server's own INFO; `None` if there is no such field.
+pub fn server_field(ctx: &Ctx, section: &CStr, field: &CStr) -> Option<u64> {
+    // SAFETY: the context is live; the data is ours from its making to its freeing, in this function.
+    unsafe {
+        let data = api!(RedisModule_GetServerInfo(ctx.raw(), section.as_ptr()));
+        let mut status = OK;
+        let value =
+            api!(RedisModule_ServerInfoGetFieldUnsigned(data, field.as_ptr(), &raw mut status));
+        api!(RedisModule_FreeServerInfo(ctx.raw(), data));
+        (status == OK).then_some(value)
+    }
+}
 
 /// Writes the section.
 pub trait OnInfo {

@@ -80,6 +80,8 @@ pub enum Kind<S> {
         get: fn(&S) -> Millis,
         set: fn(&mut S, Millis),
     },
+    /// Yes or no.
+    YesNo { default: bool, get: fn(&S) -> bool, set: fn(&mut S, bool) },
     /// Anything else, with its own parser, whose error is told to whoever set it.
     Text {
         default: &'static CStr,
@@ -125,6 +127,10 @@ impl<S> Setting<S> {
                 set(settings, default.unsigned_abs());
                 Ok(())
             }
+            Kind::YesNo { default, set, .. } => {
+                set(settings, *default);
+                Ok(())
+            }
             Kind::Seconds { default, .. } | Kind::Text { default, .. } => {
                 self.set_text(settings, &default.to_string_lossy())
             }
@@ -149,7 +155,9 @@ impl<S> Setting<S> {
                     )),
                 }
             }
-            Kind::Number { .. } | Kind::Bytes { .. } => Err("is a number".into()),
+            Kind::Number { .. } | Kind::Bytes { .. } | Kind::YesNo { .. } => {
+                Err("is no text".into())
+            }
         }
     }
 
@@ -158,6 +166,7 @@ impl<S> Setting<S> {
             Kind::Text { get, .. } => get(settings),
             Kind::Seconds { get, .. } => seconds::print(get(settings)),
             Kind::Number { get, .. } | Kind::Bytes { get, .. } => get(settings).to_string(),
+            Kind::YesNo { get, .. } => get(settings).to_string(),
         }
     }
 
@@ -233,6 +242,18 @@ fn register_one<S: Clone + Default + 'static>(ctx: &Ctx, bound: &Bound<S>) -> c_
                     data
                 ))
             }
+            Kind::YesNo { default, .. } => {
+                api!(RedisModule_RegisterBoolConfig(
+                    ctx.raw(),
+                    name,
+                    c_int::from(default),
+                    flags,
+                    Some(get_yes_no::<S>),
+                    Some(set_yes_no::<S>),
+                    None,
+                    data
+                ))
+            }
             Kind::Seconds { default, .. } | Kind::Text { default, .. } => {
                 api!(RedisModule_RegisterStringConfig(
                     ctx.raw(),
@@ -264,7 +285,7 @@ unsafe extern "C" fn get_number<S: Clone + Default + 'static>(
     let bound = unsafe { bound::<S>(data) };
     let number = guarded(|| match bound.setting.kind {
         Kind::Number { get, .. } | Kind::Bytes { get, .. } => get(&bound.store.current()),
-        Kind::Seconds { .. } | Kind::Text { .. } => 0,
+        _ => 0,
     });
     number.and_then(|number| number.try_into().ok()).unwrap_or(c_longlong::MAX)
 }
@@ -283,7 +304,36 @@ unsafe extern "C" fn set_number<S: Clone + Default + 'static>(
         Kind::Number { set, .. } | Kind::Bytes { set, .. } => {
             bound.store.change(|settings| set(settings, number));
         }
-        Kind::Seconds { .. } | Kind::Text { .. } => {}
+        _ => {}
+    });
+    if done.is_some() { OK } else { ERR }
+}
+
+unsafe extern "C" fn get_yes_no<S: Clone + Default + 'static>(
+    _: *const c_char,
+    data: *mut c_void,
+) -> c_int {
+    // SAFETY: `data` is this setting's (`register_one`).
+    let bound = unsafe { bound::<S>(data) };
+    let yes = guarded(|| match bound.setting.kind {
+        Kind::YesNo { get, .. } => get(&bound.store.current()),
+        _ => false,
+    });
+    c_int::from(yes.unwrap_or_default())
+}
+
+unsafe extern "C" fn set_yes_no<S: Clone + Default + 'static>(
+    _: *const c_char,
+    yes: c_int,
+    data: *mut c_void,
+    _: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: `data` is this setting's (`register_one`).
+    let bound = unsafe { bound::<S>(data) };
+    let done = guarded(|| {
+        if let Kind::YesNo { set, .. } = bound.setting.kind {
+            bound.store.change(|settings| set(settings, yes != 0));
+        }
     });
     if done.is_some() { OK } else { ERR }
 }

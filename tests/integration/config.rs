@@ -7,24 +7,56 @@ use crate::scene::{BODY, Scene};
 use crate::support::client::bytes_of;
 use crate::support::{Client, Reply, Server, module};
 
-/// A setting: its name, its default, another value, that value as it reads
+/// A setting that may be changed at any time: its name, its default, another value, that value as it reads
 /// back, and values that must be refused.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
 
 const HEADERS: &str =
     "content-* etag last-modified cache-control expires date age vary link location";
 
-const SETTINGS: [Row; 10] = [
+const SETTINGS: [Row; 15] = [
     ("default-expiry", "3600", "0.5", "0.5", &["0", "-2", "soon", "", "1e300"]),
     ("default-timeout", "10", "2.5", "2.5", &["-1", "soon", ""]),
     ("max-timeout", "300", "60", "60", &["0", "-1", "soon", ""]),
     ("fetch-timeout", "30", "7", "7", &["0", "-1", "soon", ""]),
     ("refresh-backoff", "1", "0.25", "0.25", &["-1", "soon", ""]),
-    ("lease-ttl", "10", "0.5", "0.5", &["0", "-1", "86401", "soon", ""]),
+    ("lease-ttl", "10", "2.5", "2.5", &["0", "-1", "86401", "soon", ""]),
     ("max-queued-downloads", "10000", "0", "0", &["-1", "many"]),
+    ("max-downloads-per-host", "0", "7", "7", &["-1", "10001", "many"]),
+    ("max-waiters", "20000", "1", "1", &["0", "-1", "1000001", "many"]),
+    ("max-waiters-per-flight", "10000", "1", "1", &["0", "-1", "1000001", "many"]),
+    ("max-reply-memory", "0", "2mb", "2097152", &["-1", "large"]),
+    ("respect-no-store", "no", "yes", "yes", &["maybe", ""]),
     ("max-body-size", "67108864", "1mb", "1048576", &["0", "-1", "large"]),
     ("max-redirects", "5", "0", "0", &["-1", "few"]),
     ("store-headers", HEADERS, "X-Mine etag", "x-mine etag", &["a:b", "et\"ag"]),
+];
+
+/// The settings of the guard, which are protected configuration.
+const PROTECTED: [Row; 5] = [
+    (
+        "allowed-networks",
+        "127.0.0.0/8 ::1/128",
+        "10.1.2.3/8,::1",
+        "10.0.0.0/8 ::1/128",
+        &["10.0.0.0/33", "localhost", "10.0.0.0/8;::1"],
+    ),
+    ("denied-networks", "", "10.1.2.3/8,::1", "10.0.0.0/8 ::1/128", &["10.0.0.0/33", "localhost"]),
+    (
+        "allowed-hosts",
+        "",
+        "Images.Example. *.shop.example,[::1] 0x7f.1",
+        "images.example *.shop.example [::1] 127.0.0.1",
+        &["*", "a.*", "*.10.0.0.1", "http://a/", "a:80", "a/b", "::1"],
+    ),
+    ("allowed-ports", "", "443,8000-8002 80", "443 8000-8002 80", &["0", "65536", "9-8", "http"]),
+    (
+        "proxy",
+        "",
+        "http://proxy.example:3128",
+        "http://proxy.example:3128/",
+        &["proxy.example:3128", "socks5://proxy.example", "ftp://a", "http://"],
+    ),
 ];
 
 fn get(client: &mut Client, name: &str) -> String {
@@ -35,9 +67,9 @@ fn get(client: &mut Client, name: &str) -> String {
 
 #[test]
 fn every_setting_has_its_default_and_can_be_changed() {
-    let server = Server::start();
+    let server = Server::builder().config("enable-protected-configs", "yes").start();
     let mut client = server.client();
-    for (name, default, new, reads, _) in SETTINGS {
+    for (name, default, new, reads, _) in SETTINGS.into_iter().chain(PROTECTED) {
         assert_eq!(get(&mut client, name), default, "{name}");
         client.ok(&["CONFIG", "SET", &format!("cache.{name}"), new]);
         assert_eq!(get(&mut client, name), reads, "{name}");
@@ -48,9 +80,9 @@ fn every_setting_has_its_default_and_can_be_changed() {
 
 #[test]
 fn a_bad_value_is_refused_with_a_reason_and_changes_nothing() {
-    let server = Server::start();
+    let server = Server::builder().config("enable-protected-configs", "yes").start();
     let mut client = server.client();
-    for (name, default, _, _, refused) in SETTINGS {
+    for (name, default, _, _, refused) in SETTINGS.into_iter().chain(PROTECTED) {
         for value in refused {
             let set = client.call(&["CONFIG", "SET", &format!("cache.{name}"), value]);
             let error = set.expect_err(&format!("{name} may be {value:?}"));
@@ -67,8 +99,35 @@ fn there_are_no_settings_but_those_tested_here() {
     let server = Server::start();
     let mut client = server.client();
     let found = client.array(&["CONFIG", "GET", "cache.*"]);
-    // Two more, which cannot simply be set: max-downloads, allowed-networks.
-    assert_eq!(found.len() / 2, SETTINGS.len() + 2, "{found:?}");
+    // One more, which cannot be set: max-downloads.
+    assert_eq!(found.len() / 2, SETTINGS.len() + PROTECTED.len() + 1, "{found:?}");
+}
+
+#[test]
+fn the_guard_is_protected_configuration() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (name, default, new, _, _) in PROTECTED {
+        let error = client.error(&["CONFIG", "SET", &format!("cache.{name}"), new]);
+        assert!(error.contains("protected"), "{name}: {error}");
+        assert_eq!(get(&mut client, name), default, "{name}");
+    }
+}
+
+#[test]
+fn the_guard_is_closed_by_default() {
+    let server = Server::builder().without_module().start();
+    let mut client = server.client();
+    client.ok(&["MODULE", "LOAD", &module::path_text()]);
+    for (name, default) in [
+        ("allowed-networks", ""),
+        ("denied-networks", ""),
+        ("allowed-hosts", ""),
+        ("allowed-ports", "80 443"),
+        ("proxy", ""),
+    ] {
+        assert_eq!(get(&mut client, name), default, "{name}");
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::support::{Gate, Reply};
 
 #[test]
 fn no_more_downloads_than_allowed_run_at_once() {
-    let scene = Scene::with(|server| server.config("cache.max-downloads", "4"));
+    let scene = Scene::with(|server| {
+        server.config("cache.max-downloads", "4").config("cache.max-downloads-per-host", "4")
+    });
     let gate = Gate::closed();
     let held = gate.clone();
     scene.origin.otherwise(move |request| Reply::ok(&request.path).gate(&held));

@@ -107,6 +107,20 @@ fn fetchdenied_where_the_guard_forbids_it() {
 }
 
 #[test]
+fn overloaded_where_there_is_no_room_for_one_more() {
+    let mut scene = Scene::with(|server| server.config("cache.max-waiters", "1"));
+    let mut flight = scene.take_off("/flies");
+    let url = scene.serve("/a", Reply::ok(BODY));
+    let error = scene.client.error(&["CACHE.GET", &url]);
+    assert_eq!(error, "OVERLOADED too many clients are waiting");
+    assert_eq!(scene.server.gauge("cache_failed_overloaded"), 1);
+    assert!(!scene.exists(&url) && !scene.exists(&lock_key(&url)));
+    assert_eq!(scene.origin.hits("/a"), 0);
+    flight.land();
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
+}
+
+#[test]
 fn toolarge_for_a_body_above_the_limit_however_it_is_sent() {
     let mut scene = Scene::with(|server| server.config("cache.max-body-size", "1000"));
     let too_large = "x".repeat(1001);

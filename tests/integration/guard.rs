@@ -138,3 +138,18 @@ fn a_kept_connection_is_no_way_around_the_guard() {
     assert!(error.starts_with("FETCHDENIED "), "{error}");
     assert_eq!(scene.origin.hits("/after"), 0);
 }
+
+#[test]
+fn no_error_names_an_address_that_the_caller_has_not_named() {
+    let mut scene = guarded();
+    let url = scene.origin.url_at("localhost", "/a");
+    assert_eq!(
+        scene.client.error(&["CACHE.GET", &url]),
+        "FETCHDENIED the host is not in a public or allowed network"
+    );
+    let mut scene = Scene::new();
+    let gone = Origin::start().url_at("localhost", "/a"); // and it is dropped at once
+    let error = scene.client.error(&["CACHE.GET", &gone]);
+    assert!(error.starts_with("FETCHFAILED "), "{error}");
+    assert!(!error.contains("127.") && !error.contains("::1"), "{error}");
+}

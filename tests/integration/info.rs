@@ -3,7 +3,7 @@
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 33] = [
+const FIELDS: [&str; 34] = [
     "hits",
     "stale_hits",
     "misses",
@@ -28,6 +28,7 @@ const FIELDS: [&str; 33] = [
     "not_stored_replica",
     "not_stored_loading",
     "not_stored_oom",
+    "not_stored_forbidden",
     "not_stored_refused",
     "bytes_fetched",
     "leases",

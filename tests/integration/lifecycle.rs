@@ -7,7 +7,8 @@ use crate::support::server::Builder;
 use crate::support::{Reply, Server, module, until};
 
 /// Loads the module and opens the loopback network to it.
-const LOADED: [&str; 3] = ["CONFIG", "cache.allowed-networks", "127.0.0.0/8"];
+const LOADED: [&str; 6] =
+    ["CONFIG", "cache.allowed-networks", "127.0.0.0/8", "CONFIG", "cache.allowed-ports", ""];
 
 fn load(server: &Server) {
     let library = module::path_text();

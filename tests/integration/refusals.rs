@@ -1,8 +1,9 @@
 //! A server that takes no writes still answers: from the cache, and unstored
 //! from the origin.
 
+use crate::fleet::lease;
 use crate::scene::{BODY, Scene};
-use crate::support::Reply;
+use crate::support::{Reply, Value, until};
 
 #[test]
 fn a_full_server_answers_hits_and_misses_and_stores_nothing() {
@@ -68,4 +69,56 @@ fn a_write_refused_for_another_reason_is_counted_apart() {
     scene.client.ok(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
     assert!(scene.exists(&flight.url));
+}
+
+#[test]
+fn a_server_whose_disk_is_full_answers_who_waits_and_peek() {
+    let mut scene = Scene::with(|server| server.config("save", "3600 1"));
+    let url = scene.serve("/a", Reply::ok(BODY));
+    scene.client.text(&["CACHE.GET", &url]);
+    let mut flight = scene.take_off("/in-the-air");
+    let token = lease(&mut scene.client, "value", &["0", "TTL", "3600"]);
+    // No save can succeed where its file is a folder, which is as good as a full disk.
+    let in_the_way = scene.server.dir().join("dump.rdb");
+    std::fs::create_dir(&in_the_way).unwrap();
+    scene.client.call(&["BGSAVE"]).unwrap();
+    until("the save to fail", || {
+        scene.server.info("rdb_last_bgsave_status").as_deref() == Some("err")
+    });
+    flight.land();
+    assert_eq!(scene.server.gauge("cache_not_stored_refused"), 1);
+    assert!(!scene.exists(&flight.url));
+    assert_eq!(scene.client.text(&["CACHE.PEEK", &url]), BODY);
+    for call in [
+        &["CACHE.GET", &url][..],
+        &["CACHE.GET", &flight.url],
+        &["CACHE.FILL", "value", &token, "computed"],
+    ] {
+        let error = scene.client.error(call);
+        assert!(error.starts_with("MISCONF "), "{call:?}: {error}");
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    scene.client.call(&["BGSAVE"]).unwrap();
+    until("the save to succeed", || {
+        scene.server.info("rdb_last_bgsave_status").as_deref() == Some("ok")
+    });
+    scene.client.ok(&["CACHE.FILL", "value", &token, "computed"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &flight.url]), BODY);
+    assert!(scene.exists(&flight.url));
+}
+
+#[test]
+fn a_full_server_refuses_what_is_computed_and_keeps_the_lease() {
+    let mut scene = Scene::new();
+    let token = lease(&mut scene.client, "value", &["0", "TTL", "3600"]);
+    let mut waiter = scene.server.client();
+    waiter.send(&["CACHE.LEASE", "value", "0"]);
+    scene.server.until_gauge("cache_waiters", 1);
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = scene.client.error(&["CACHE.FILL", "value", &token, "computed"]);
+    assert!(refused.starts_with("OOM "), "{refused}");
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    scene.client.ok(&["CACHE.FILL", "value", &token, "computed"]);
+    let told = waiter.array(&["PING"]); // the reply to the lease comes first
+    assert_eq!(told[1], Value::BulkString("computed".into()));
 }

@@ -38,7 +38,7 @@ fn a_large_body_reaches_a_whole_crowd_unharmed() {
 
 #[test]
 fn two_hundred_clients_on_two_hundred_urls_each_get_their_own() {
-    let scene = Scene::new();
+    let scene = Scene::with(|server| server.config("cache.max-downloads-per-host", "200"));
     let gate = Gate::closed();
     let held = gate.clone();
     scene.origin.otherwise(move |request| Reply::ok(&request.path).gate(&held));

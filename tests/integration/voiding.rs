@@ -1,8 +1,9 @@
 //! A flight is void once the ground it would land on is gone: its waiters
 //! still get the body, and nothing is written.
 
+use crate::fleet::{lease, token_of};
 use crate::scene::{BODY, Flight, Scene, lock_key};
-use crate::support::Server;
+use crate::support::{Gate, Reply, Server, Value};
 
 /// Lands a flight and asserts that its body was answered and not stored, for
 /// the reason that this gauge counts.
@@ -154,4 +155,85 @@ fn a_pause_of_everything_holds_up_no_answer() {
     flight.land();
     scene.still_works();
     assert!(scene.server.is_alive());
+}
+
+#[test]
+fn a_swap_voids_the_flights_of_both_databases_and_of_no_other() {
+    let mut scene = Scene::new();
+    let gate = Gate::closed();
+    let url = scene.serve("/a", Reply::ok(BODY).gate(&gate));
+    let mut waiters = scene.server.clients(3);
+    for (db, waiter) in waiters.iter_mut().enumerate() {
+        waiter.ok(&["SELECT", &db.to_string()]);
+        waiter.send(&["CACHE.GET", &url, "3600", "0"]);
+    }
+    scene.origin.until_hits("/a", 3);
+    scene.client.ok(&["SWAPDB", "0", "1"]);
+    gate.open();
+    for waiter in &mut waiters {
+        assert_eq!(waiter.reply_bytes(), BODY.as_bytes());
+    }
+    scene.until_all_landed();
+    assert_eq!(scene.server.gauge("cache_not_stored_void"), 2);
+    let sizes = waiters.iter_mut().map(|client| client.int(&["DBSIZE"]));
+    assert_eq!(sizes.collect::<Vec<_>>(), [0, 0, 1]);
+}
+
+#[test]
+fn what_voids_flights_voids_leases_and_their_waiters_get_the_value_all_the_same() {
+    for command in [&["FLUSHALL", "ASYNC"][..], &["SWAPDB", "0", "1"], &["DEBUG", "RELOAD"]] {
+        let mut scene = Scene::new();
+        let token = lease(&mut scene.client, "value", &["0", "TTL", "3600"]);
+        let mut waiter = scene.server.client();
+        waiter.send(&["CACHE.LEASE", "value", "0"]);
+        scene.server.until_gauge("cache_waiters", 1);
+        scene.client.ok(command);
+        let late = scene.client.error(&["CACHE.FILL", "value", &token, "computed"]);
+        assert!(late.starts_with("LEASELOST "), "{command:?}: {late}");
+        let told = waiter.reply();
+        let words = ["value", "computed"].map(|word| Value::BulkString(word.into()));
+        assert_eq!(told, Ok(Value::Array(words.into())), "{command:?}");
+        assert!(!scene.exists("value"));
+        lease(&mut scene.client, "value", &["0"]);
+    }
+}
+
+#[test]
+fn a_flush_in_the_background_leaves_answers_that_are_under_way_whole() {
+    let mut scene = Scene::new();
+    let body = "x".repeat(4 << 20);
+    let gate = Gate::closed();
+    let url = scene.serve("/large", Reply::ok(&body).gate(&gate));
+    let mut waiters = scene.waiters(&url, 10);
+    let mut lone = scene.take_off("/lone");
+    gate.open();
+    scene.until_fresh(&url);
+    scene.client.ok(&["FLUSHALL", "ASYNC"]);
+    for waiter in &mut waiters {
+        assert!(waiter.reply_bytes() == body.as_bytes(), "an answer was damaged");
+    }
+    lands_unstored(&scene, &mut lone, "cache_not_stored_void");
+    scene.still_works();
+}
+
+#[test]
+fn a_lease_lost_while_writes_are_paused_goes_to_the_next() {
+    let mut scene =
+        Scene::with(|server| server.config("appendonly", "yes").config("appendfsync", "always"));
+    let mut holder = scene.server.client();
+    lease(&mut holder, "value", &["0", "TIED"]);
+    let mut next = scene.server.client();
+    next.send(&["CACHE.LEASE", "value", "0"]);
+    scene.server.until_gauge("cache_waiters", 1);
+    scene.client.ok(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+    drop(holder);
+    let Ok(Value::Array(words)) = next.reply() else {
+        panic!("the next was given no lease");
+    };
+    let token = token_of(words);
+    next.send(&["CACHE.FILL", "value", &token, "computed"]); // which the server holds back
+    scene.client.ok(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(next.reply(), Ok(Value::Okay));
+    assert_eq!(scene.client.text(&["GET", "value"]), "computed");
+    scene.still_works();
 }

@@ -9,6 +9,7 @@
 //! | `client.rs` | one connection: send a command, read its reply             |
 //! | `origin.rs` | an HTTP origin in this process, gated and counted          |
 //! | `origin/`   | its parts: what to answer, what was asked, TLS, the wire   |
+//! | `sentinel.rs` | a Sentinel that watches a master and promotes its replica |
 //! | `until.rs`  | waits for a condition, never for an amount of time         |
 //!
 //! Three programs include this folder by path, and none of them uses all of
@@ -22,6 +23,7 @@
 pub mod client;
 pub mod module;
 pub mod origin;
+pub mod sentinel;
 pub mod server;
 pub mod tmp;
 pub mod until;

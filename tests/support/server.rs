@@ -9,25 +9,24 @@
 //! `CACHE_GET_SERVER` names the server to run, `redis-server` or a Valkey's.
 
 mod log;
+mod process;
 
 use std::env;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 
 use super::client::{Client, Value};
 use super::module;
 use super::tmp::TempDir;
 use super::until::until_equal;
-use log::Log;
+use process::Process;
+pub use process::free_port;
 
 /// How much of the log a failed test shows.
 const LOG_TAIL: usize = 40;
-/// How often a port may turn out to be taken.
-const TRIES: usize = 10;
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -130,7 +129,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with the module, free to fetch from the loopback addresses.
+    /// A server with the module, free to fetch from the loopback addresses, at any port.
     pub fn start() -> Self {
         Self::builder().start()
     }
@@ -143,6 +142,7 @@ impl Server {
             .config("enable-debug-command", "yes")
             .config("enable-module-command", "yes")
             .config("cache.allowed-networks", "127.0.0.0/8 ::1/128")
+            .config("cache.allowed-ports", "")
     }
 
     /// The port it listens on.
@@ -211,6 +211,11 @@ impl Server {
         until_equal(field, &wanted, || self.gauge(field));
     }
 
+    /// Gives up the support's own connection, which somebody has closed, for a new one.
+    pub fn reconnect(&self) {
+        *self.control.lock().unwrap() = None;
+    }
+
     /// Whether the process is still there.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.process.child.try_wait(), Ok(None))
@@ -229,7 +234,7 @@ impl Server {
     /// As [`Server::restart`], with something changed.
     pub fn restart_as(&mut self, change: impl FnOnce(Builder) -> Builder) {
         self.kill9();
-        *self.control.lock().unwrap() = None;
+        self.reconnect();
         self.how = change(self.how.clone());
         self.process = Process::start(&self.how, &self.dir);
     }
@@ -263,49 +268,4 @@ impl Drop for Server {
             eprintln!("--- the server's log ends so ---\n{}\n---", tail.join("\n"));
         }
     }
-}
-
-/// One life of a server: a restart makes another.
-struct Process {
-    child: Child,
-    port: u16,
-    log: Arc<Log>,
-}
-
-impl Process {
-    fn start(how: &Builder, dir: &Path) -> Self {
-        for _ in 0..TRIES {
-            let process = Self::spawn(how, dir);
-            if process.log.until("eady to accept connections") {
-                return process;
-            }
-            let log = process.log.text();
-            assert!(log.contains("Address already in use"), "the server did not start:\n{log}");
-        }
-        panic!("found no free port in {TRIES} tries");
-    }
-
-    fn spawn(how: &Builder, dir: &Path) -> Self {
-        let port = free_port();
-        let mut child = how
-            .command(dir, port)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cannot run the server; is redis-server installed?");
-        let log = Log::follow(child.stdout.take().expect("the log is piped"));
-        Self { child, port, log }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().ok(); // it may have ended by itself
-        self.child.wait().expect("cannot wait for the server");
-        self.log.until_closed();
-    }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

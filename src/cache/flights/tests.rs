@@ -25,7 +25,7 @@ fn filled_by(table: &mut Table, db: i32, filler: Filler) -> (LockMark, Filler, (
 fn start(table: &mut Table, key: &FlightKey, filler: Filler) -> FlightId {
     let id = table.next_flight();
     let by = filled_by(table, key.db, filler);
-    table.take_off(id, key.clone(), by);
+    table.take_off(id, key.clone(), by, id.0);
     id
 }
 
@@ -124,6 +124,31 @@ fn the_longest_waiting_of_a_kind_can_be_taken_alone() {
     assert_eq!((table.waiting(flight), table.waiters()), (1, 1));
     assert_eq!(table.leave(third), Some(5));
     assert_eq!(table.take_first(flight, |_| true), None);
+}
+
+#[test]
+fn sightings_tell_of_each_flight_the_oldest_first() {
+    let mut table = Table::default();
+    let first = start(&mut table, &key(0, "a"), HELD);
+    let second = take_off(&mut table, &key(1, "b"));
+    join(&mut table, second, 1);
+    table.progress(second).add(70);
+    table.progress(second).add(7);
+    table.void(Some(1), Void::Flushed);
+    let sightings: Vec<_> = table.sightings().collect();
+    let seen = |key, filler, is_void, since: FlightId, bytes, waiting| Sighting {
+        key,
+        filler,
+        is_void,
+        since: since.0,
+        bytes,
+        waiting,
+    };
+    let expected = [
+        seen(key(0, "a"), HELD, false, first, 0, 0),
+        seen(key(1, "b"), Filler::Thread, true, second, 77, 1),
+    ];
+    assert_eq!(sightings, expected);
 }
 
 #[test]

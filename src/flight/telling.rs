@@ -1,0 +1,149 @@
+//! Telling all who wait for a flight how it ended.
+//!
+//! Few clients, and small replies, are answered on the spot. What is more goes to the answerer, with one copy
+//! of the entry for all: nothing here takes longer the larger the body is.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::{Shape, Source, write_stored};
+use super::landing::Landed;
+use super::waiting::{self, Place, Recipient, Waiter};
+use crate::cache::error::{FetchError, Overload};
+use crate::module::{Module, STATS};
+use crate::server::answers::Answer;
+use crate::server::blocked::Blocked;
+use crate::server::ctx::Ctx;
+
+/// The most bytes of replies that one landing writes on the main thread.
+const INLINE_BYTES: usize = 64 * 1024;
+/// The most clients that one landing answers on the main thread.
+const INLINE_CLIENTS: usize = 16;
+/// Whether a landing may answer so many clients with so many bytes each by itself.
+pub const fn may_answer_inline(clients: usize, size: usize) -> bool {
+    clients <= INLINE_CLIENTS && clients * size <= INLINE_BYTES
+}
+
+/// An entry that all waiters of a flight are answered with.
+pub enum ForAll<'a> {
+    /// Small enough, and they few enough, to be answered at once.
+    Inline(&'a [u8]),
+    /// To be answered by the answerer.
+    Copy(Arc<[u8]>),
+}
+
+impl ForAll<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Inline(bytes) => bytes.len(),
+            Self::Copy(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Answers all waiters of a flight, but for the latest where the replies to all of them would take more memory
+/// than they may (`max-reply-memory`): those are refused. `leaders` is where the answer comes from in the leader's eyes, if that
+/// is not the flight itself.
+pub fn answer_all(
+    ctx: &Ctx,
+    module: &Module,
+    landed: Landed,
+    entry: &ForAll<'_>,
+    body_at: usize,
+    leaders: Option<Source>,
+) {
+    let mut paced: HashMap<(Shape, Source), Vec<Blocked>> = HashMap::new();
+    let mut waiters = landed.into_waiters();
+    let latest = waiters.split_off(module.answerable(waiters.len(), entry.len()));
+    if !latest.is_empty() {
+        STATS.failed_overloaded.add(latest.len() as u64);
+        refuse_all(ctx, module, latest, &FetchError::Overloaded(Overload::Replies));
+    }
+    for waiter in waiters {
+        let source = match leaders {
+            Some(leaders) if waiter.source == Source::Miss => leaders,
+            _ => waiter.source,
+        };
+        match (waiter.recipient, entry) {
+            (Recipient::Client(waiting, shape), ForAll::Inline(bytes)) => {
+                let client = waiting.end(ctx);
+                client.answer(|ctx| write_stored(ctx, shape, bytes, source)).release();
+            }
+            (Recipient::Client(waiting, shape), ForAll::Copy(_)) => {
+                paced.entry((shape, source)).or_default().push(waiting.end(ctx));
+            }
+            (Recipient::Place(group, place), entry) => {
+                let copy = match entry {
+                    ForAll::Inline(bytes) => Arc::from(*bytes),
+                    ForAll::Copy(copy) => Arc::clone(copy),
+                };
+                arrive(ctx, module, group, place, Place::Body(copy, body_at));
+            }
+        }
+    }
+    if let ForAll::Copy(copy) = entry {
+        for ((shape, source), clients) in paced {
+            let (size, copy) = (copy.len(), Arc::clone(copy));
+            let write = Box::new(move |ctx: &Ctx| write_stored(ctx, shape, &copy, source));
+            module.answerer().release(clients, Answer { size, write });
+        }
+    }
+}
+
+/// Answers all waiters with what lies in the keyspace, whose body begins at the second number. One waiter
+/// costs the copy that a hit costs; for several there is one, and the answerer's.
+pub fn answer_stored(
+    ctx: &Ctx,
+    module: &Module,
+    landed: Landed,
+    (stored, body_at): (&[u8], usize),
+    leaders: Option<Source>,
+) {
+    let waiting = landed.waiting();
+    let for_all = if waiting <= 1 || may_answer_inline(waiting, stored.len()) {
+        ForAll::Inline(stored)
+    } else {
+        ForAll::Copy(Arc::from(stored))
+    };
+    answer_all(ctx, module, landed, &for_all, body_at, leaders);
+}
+
+/// Tells them all that there is nothing for them, and why.
+pub fn refuse_all(ctx: &Ctx, module: &Module, waiters: Vec<Waiter>, error: &impl fmt::Display) {
+    let line: Arc<str> = error.to_string().into();
+    let mut clients = Vec::new();
+    for waiter in waiters {
+        match waiter.recipient {
+            Recipient::Client(waiting, _) => clients.push(waiting.end(ctx)),
+            Recipient::Place(group, place) => {
+                arrive(ctx, module, group, place, Place::Error(Arc::clone(&line)));
+            }
+        }
+    }
+    if may_answer_inline(clients.len(), line.len()) {
+        for client in clients {
+            client.answer(|ctx| ctx.reply_error(&line)).release();
+        }
+    } else {
+        let write = Box::new(move |ctx: &Ctx| ctx.reply_error(&line));
+        module.answerer().release(clients, Answer { size: 64, write });
+    }
+}
+
+fn arrive(ctx: &Ctx, module: &Module, group: u64, place: usize, answer: Place) {
+    if let Some((client, places)) = waiting::arrive(ctx, module, group, place, answer) {
+        answer_group(module, client, places);
+    }
+}
+
+/// Answers a client that has waited for several answers.
+pub fn answer_group(module: &Module, client: Blocked, places: Vec<Place>) {
+    let size = waiting::size(&places);
+    if size <= INLINE_BYTES {
+        client.answer(|ctx| waiting::write_places(ctx, &places)).release();
+    } else {
+        let write = Box::new(move |ctx: &Ctx| waiting::write_places(ctx, &places));
+        module.answerer().release(vec![client], Answer { size, write });
+    }
+}
