@@ -4,6 +4,7 @@
 //! [`Settings`]. Redis stores, prints and rewrites them by its own means (`CONFIG`, `redis.conf`,
 //! `MODULE LOADEX`); `server/settings.rs` makes the connection.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use url::Url;
@@ -59,257 +60,192 @@ pub struct Settings {
 /// Where the settings in force are held.
 pub static SETTINGS: Store<Settings> = Store::empty();
 
-/// The longest span that a setting takes: a day.
-const DAY: Millis = 24 * 60 * 60 * 1000;
+/// The longest span that a setting takes: a day, as long as a lease may be held.
+const DAY: Millis = LONGEST_LEASE;
 
 /// The table.
 pub static TABLE: [Setting<Settings>; 21] = [
-    Setting {
-        name: c"default-expiry",
-        scope: Scope::Anytime,
-        kind: Kind::Text {
-            default: c"3600",
-            get: |s| match s.default_expiry {
-                Expiry::Never => "-1".into(),
-                Expiry::After(span) => seconds::print(span),
-            },
-            set: |s, text| {
-                let expiry = Expiry::parse(text.as_bytes());
-                let in_reach = |expiry: &Expiry| expiry.ends(clock::now()).is_ok();
-                s.default_expiry = expiry
-                    .ok()
-                    .filter(in_reach)
-                    .ok_or("must be seconds above 0, ending before 2286, or -1 for no expiry")?;
-                Ok(())
-            },
+    text(
+        c"default-expiry",
+        c"3600",
+        |s| match s.default_expiry {
+            Expiry::Never => "-1".into(),
+            Expiry::After(span) => seconds::print(span),
         },
-    },
-    Setting {
-        name: c"default-timeout",
-        scope: Scope::Anytime,
-        kind: Kind::Seconds {
-            default: c"10",
-            min: 0,
-            max: DAY,
-            get: |s| s.default_timeout,
-            set: |s, span| s.default_timeout = span,
+        |s, text| {
+            let expiry = Expiry::parse(text.as_bytes());
+            let in_reach = |expiry: &Expiry| expiry.ends(clock::now()).is_ok();
+            s.default_expiry = expiry
+                .ok()
+                .filter(in_reach)
+                .ok_or("must be seconds above 0, ending before 2286, or -1 for no expiry")?;
+            Ok(())
         },
-    },
-    Setting {
-        name: c"max-timeout",
-        scope: Scope::Anytime,
-        kind: Kind::Seconds {
-            default: c"300",
-            min: 1,
-            max: DAY,
-            get: |s| s.max_timeout,
-            set: |s, span| s.max_timeout = span,
+    ),
+    time(c"default-timeout", c"10", 0, |s| s.default_timeout, |s, span| s.default_timeout = span),
+    time(c"max-timeout", c"300", 1, |s| s.max_timeout, |s, span| s.max_timeout = span),
+    time(c"fetch-timeout", c"30", 1, |s| s.fetch_timeout, |s, span| s.fetch_timeout = span),
+    time(c"refresh-backoff", c"1", 0, |s| s.refresh_backoff, |s, span| s.refresh_backoff = span),
+    time(c"lease-ttl", c"10", 1, |s| s.lease_ttl, |s, span| s.lease_ttl = span),
+    at_load(number(
+        c"max-downloads",
+        [256, 1, 10_000],
+        |s| s.max_downloads,
+        |s, count| s.max_downloads = count,
+    )),
+    number(
+        c"max-queued-downloads",
+        [10_000, 0, 1_000_000],
+        |s| s.max_queued_downloads,
+        |s, count| s.max_queued_downloads = count,
+    ),
+    number(
+        c"max-downloads-per-host",
+        [0, 0, 10_000],
+        |s| s.max_downloads_per_host,
+        |s, count| s.max_downloads_per_host = count,
+    ),
+    number(
+        c"max-waiters",
+        [20_000, 1, 1_000_000],
+        |s| s.max_waiters,
+        |s, count| s.max_waiters = count,
+    ),
+    number(
+        c"max-waiters-per-flight",
+        [10_000, 1, 1_000_000],
+        |s| s.max_waiters_per_flight,
+        |s, count| s.max_waiters_per_flight = count,
+    ),
+    size(
+        c"max-reply-memory",
+        [0, 0, 1 << 50],
+        |s| s.max_reply_memory,
+        |s, bytes| s.max_reply_memory = bytes,
+    ),
+    size(
+        c"max-body-size",
+        [64 << 20, 1, 4 << 30],
+        |s| s.max_body_size,
+        |s, bytes| s.max_body_size = bytes,
+    ),
+    number(c"max-redirects", [5, 0, 20], |s| s.max_redirects, |s, count| s.max_redirects = count),
+    yes_no(c"respect-no-store", |s| s.respect_no_store, |s, yes| s.respect_no_store = yes),
+    text(
+        c"store-headers",
+        c"content-* etag last-modified cache-control expires date age vary link location",
+        |s| s.store_headers.to_string(),
+        |s, text| {
+            s.store_headers = Arc::new(StoreHeaders::parse(text)?);
+            Ok(())
         },
-    },
-    Setting {
-        name: c"fetch-timeout",
-        scope: Scope::Anytime,
-        kind: Kind::Seconds {
-            default: c"30",
-            min: 1,
-            max: DAY,
-            get: |s| s.fetch_timeout,
-            set: |s, span| s.fetch_timeout = span,
+    ),
+    protected(text(
+        c"allowed-networks",
+        c"",
+        |s| s.guard.allowed.to_string(),
+        |s, text| {
+            s.guard_mut().allowed = Networks::parse(text)?;
+            Ok(())
         },
-    },
-    Setting {
-        name: c"refresh-backoff",
-        scope: Scope::Anytime,
-        kind: Kind::Seconds {
-            default: c"1",
-            min: 0,
-            max: DAY,
-            get: |s| s.refresh_backoff,
-            set: |s, span| s.refresh_backoff = span,
+    )),
+    protected(text(
+        c"denied-networks",
+        c"",
+        |s| s.guard.denied.to_string(),
+        |s, text| {
+            s.guard_mut().denied = Networks::parse(text)?;
+            Ok(())
         },
-    },
-    Setting {
-        name: c"lease-ttl",
-        scope: Scope::Anytime,
-        kind: Kind::Seconds {
-            default: c"10",
-            min: 1,
-            max: LONGEST_LEASE,
-            get: |s| s.lease_ttl,
-            set: |s, span| s.lease_ttl = span,
+    )),
+    protected(text(
+        c"allowed-hosts",
+        c"",
+        |s| s.guard.hosts.to_string(),
+        |s, text| {
+            s.guard_mut().hosts = Hosts::parse(text)?;
+            Ok(())
         },
-    },
-    Setting {
-        name: c"max-downloads",
-        scope: Scope::AtLoad,
-        kind: Kind::Number {
-            default: 256,
-            min: 1,
-            max: 10_000,
-            get: |s| s.max_downloads,
-            set: |s, number| s.max_downloads = number,
+    )),
+    protected(text(
+        c"allowed-ports",
+        c"80 443",
+        |s| s.guard.ports.to_string(),
+        |s, text| {
+            s.guard_mut().ports = Ports::parse(text)?;
+            Ok(())
         },
-    },
-    Setting {
-        name: c"max-queued-downloads",
-        scope: Scope::Anytime,
-        kind: Kind::Number {
-            default: 10_000,
-            min: 0,
-            max: 1_000_000,
-            get: |s| s.max_queued_downloads,
-            set: |s, number| s.max_queued_downloads = number,
+    )),
+    protected(text(
+        c"proxy",
+        c"",
+        |s| s.guard.proxy.as_ref().map_or_else(String::new, Url::to_string),
+        |s, text| {
+            s.guard_mut().proxy = parse_proxy(text)?;
+            Ok(())
         },
-    },
-    Setting {
-        name: c"max-downloads-per-host",
-        scope: Scope::Anytime,
-        kind: Kind::Number {
-            default: 0,
-            min: 0,
-            max: 10_000,
-            get: |s| s.max_downloads_per_host,
-            set: |s, number| s.max_downloads_per_host = number,
-        },
-    },
-    Setting {
-        name: c"max-waiters",
-        scope: Scope::Anytime,
-        kind: Kind::Number {
-            default: 20_000,
-            min: 1,
-            max: 1_000_000,
-            get: |s| s.max_waiters,
-            set: |s, number| s.max_waiters = number,
-        },
-    },
-    Setting {
-        name: c"max-waiters-per-flight",
-        scope: Scope::Anytime,
-        kind: Kind::Number {
-            default: 10_000,
-            min: 1,
-            max: 1_000_000,
-            get: |s| s.max_waiters_per_flight,
-            set: |s, number| s.max_waiters_per_flight = number,
-        },
-    },
-    Setting {
-        name: c"max-reply-memory",
-        scope: Scope::Anytime,
-        kind: Kind::Bytes {
-            default: 0,
-            min: 0,
-            max: 1 << 50,
-            get: |s| s.max_reply_memory,
-            set: |s, bytes| s.max_reply_memory = bytes,
-        },
-    },
-    Setting {
-        name: c"max-body-size",
-        scope: Scope::Anytime,
-        kind: Kind::Bytes {
-            default: 64 << 20,
-            min: 1,
-            max: 4 << 30,
-            get: |s| s.max_body_size,
-            set: |s, bytes| s.max_body_size = bytes,
-        },
-    },
-    Setting {
-        name: c"max-redirects",
-        scope: Scope::Anytime,
-        kind: Kind::Number {
-            default: 5,
-            min: 0,
-            max: 20,
-            get: |s| s.max_redirects,
-            set: |s, number| s.max_redirects = number,
-        },
-    },
-    Setting {
-        name: c"store-headers",
-        scope: Scope::Anytime,
-        kind: Kind::Text {
-            default:
-                c"content-* etag last-modified cache-control expires date age vary link location",
-            get: |s| s.store_headers.to_string(),
-            set: |s, text| {
-                s.store_headers = Arc::new(StoreHeaders::parse(text)?);
-                Ok(())
-            },
-        },
-    },
-    Setting {
-        name: c"respect-no-store",
-        scope: Scope::Anytime,
-        kind: Kind::YesNo {
-            default: false,
-            get: |s| s.respect_no_store,
-            set: |s, yes| s.respect_no_store = yes,
-        },
-    },
-    Setting {
-        name: c"allowed-networks",
-        scope: Scope::Protected,
-        kind: Kind::Text {
-            default: c"",
-            get: |s| s.guard.allowed.to_string(),
-            set: |s, text| {
-                s.guard_mut().allowed = Networks::parse(text)?;
-                Ok(())
-            },
-        },
-    },
-    Setting {
-        name: c"denied-networks",
-        scope: Scope::Protected,
-        kind: Kind::Text {
-            default: c"",
-            get: |s| s.guard.denied.to_string(),
-            set: |s, text| {
-                s.guard_mut().denied = Networks::parse(text)?;
-                Ok(())
-            },
-        },
-    },
-    Setting {
-        name: c"allowed-hosts",
-        scope: Scope::Protected,
-        kind: Kind::Text {
-            default: c"",
-            get: |s| s.guard.hosts.to_string(),
-            set: |s, text| {
-                s.guard_mut().hosts = Hosts::parse(text)?;
-                Ok(())
-            },
-        },
-    },
-    Setting {
-        name: c"allowed-ports",
-        scope: Scope::Protected,
-        kind: Kind::Text {
-            default: c"80 443",
-            get: |s| s.guard.ports.to_string(),
-            set: |s, text| {
-                s.guard_mut().ports = Ports::parse(text)?;
-                Ok(())
-            },
-        },
-    },
-    Setting {
-        name: c"proxy",
-        scope: Scope::Protected,
-        kind: Kind::Text {
-            default: c"",
-            get: |s| s.guard.proxy.as_ref().map_or_else(String::new, Url::to_string),
-            set: |s, text| {
-                s.guard_mut().proxy = parse_proxy(text)?;
-                Ok(())
-            },
-        },
-    },
+    )),
 ];
+
+type Get<T> = fn(&Settings) -> T;
+type Set<T> = fn(&mut Settings, T);
+
+const fn anytime(name: &'static CStr, kind: Kind<Settings>) -> Setting<Settings> {
+    Setting { name, scope: Scope::Anytime, kind }
+}
+
+const fn at_load(setting: Setting<Settings>) -> Setting<Settings> {
+    Setting { scope: Scope::AtLoad, ..setting }
+}
+
+const fn protected(setting: Setting<Settings>) -> Setting<Settings> {
+    Setting { scope: Scope::Protected, ..setting }
+}
+
+/// A whole number: its default, the least, the most.
+const fn number(
+    name: &'static CStr,
+    [default, min, max]: [i64; 3],
+    get: Get<u64>,
+    set: Set<u64>,
+) -> Setting<Settings> {
+    anytime(name, Kind::Number { default, min, max, get, set })
+}
+
+/// A number of bytes: its default, the least, the most.
+const fn size(
+    name: &'static CStr,
+    [default, min, max]: [i64; 3],
+    get: Get<u64>,
+    set: Set<u64>,
+) -> Setting<Settings> {
+    anytime(name, Kind::Bytes { default, min, max, get, set })
+}
+
+/// Seconds, up to a day.
+const fn time(
+    name: &'static CStr,
+    default: &'static CStr,
+    min: Millis,
+    get: Get<Millis>,
+    set: Set<Millis>,
+) -> Setting<Settings> {
+    anytime(name, Kind::Seconds { default, min, max: DAY, get, set })
+}
+
+/// Yes or no; no unless it is set.
+const fn yes_no(name: &'static CStr, get: Get<bool>, set: Set<bool>) -> Setting<Settings> {
+    anytime(name, Kind::YesNo { default: false, get, set })
+}
+
+const fn text(
+    name: &'static CStr,
+    default: &'static CStr,
+    get: Get<String>,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+) -> Setting<Settings> {
+    anytime(name, Kind::Text { default, get, set })
+}
 
 impl Settings {
     fn guard_mut(&mut self) -> &mut Guard {

@@ -21,7 +21,7 @@ impl Command for Release {
         keys: Keys::First,
         key_use: KeyUse::Write,
         summary: c"Gives up the lease of a key: the client that has waited longest for it gets it.",
-        complexity: c"O(1).",
+        complexity: c"O(N) where N is the number of clients that wait by CACHE.GET; O(1) where they wait by CACHE.LEASE.",
         since: c"0.1.0",
         args: &[arg::KEY, arg::TOKEN],
     };
