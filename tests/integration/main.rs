@@ -79,6 +79,7 @@ mod revalidation;
 mod rings;
 mod room;
 mod secrets;
+mod sessions;
 mod slots;
 mod slow_heads;
 mod stale;
