@@ -12,7 +12,7 @@ use crate::support::until::until_equal;
 use crate::support::{Client, Reply, Server, Value, until};
 
 /// Clients that wait in every way there is, on a flight and on a lease; and the lease.
-fn all_who_can_wait(scene: &mut Scene, flight: &Flight) -> (Vec<Client>, String) {
+pub fn all_who_can_wait(scene: &mut Scene, flight: &Flight) -> (Vec<Client>, String) {
     let token = lease(&mut scene.client, "value", &["0", "TTL", "3600"]);
     let calls = [
         &["CACHE.GET", &flight.url, "60", "0"][..],

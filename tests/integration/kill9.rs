@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use crate::failover::all_who_can_wait;
 use crate::fleet::lease;
 use crate::scene::{BODY, Scene};
 use crate::support::client::bytes_of;
@@ -197,18 +198,7 @@ fn lock_keys_that_a_rewritten_log_holds_block_nobody_after_a_kill() {
 fn waiters_of_every_kind_learn_at_once_that_their_server_is_gone() {
     let mut scene = Scene::new();
     let flight = scene.take_off("/a");
-    lease(&mut scene.client, "value", &["0", "TTL", "3600"]);
-    let calls = [
-        &["CACHE.GET", &flight.url, "60", "0"][..],
-        &["CACHE.FETCH", &flight.url, "60", "0"],
-        &["CACHE.MGET", "2", &flight.url, &flight.url, "60", "0"],
-        &["CACHE.LEASE", "value", "0"],
-    ];
-    let mut waiters = scene.server.clients(calls.len());
-    for (waiter, call) in waiters.iter_mut().zip(calls) {
-        waiter.send(call);
-    }
-    scene.server.until_gauge("cache_waiters", 6);
+    let (waiters, _) = all_who_can_wait(&mut scene, &flight);
     scene.server.kill9();
     for mut waiter in waiters {
         let end = waiter.reply_error();
