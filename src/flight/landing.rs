@@ -177,21 +177,34 @@ pub fn touch_down(
 /// Tells all who wait that the flight brought nothing.
 pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);
-    hold_back(module, &landed.key);
+    if hold_back(ctx, module, &landed.key) {
+        STATS.failed_refreshes.bump();
+    }
     if ctx.select(landed.key.db) {
-        if keyspace::exists(ctx, &landed.key.name) {
-            STATS.failed_refreshes.bump();
-        }
         keyspace::notify(ctx, c"cache.error", &landed.key.name);
     }
     refuse(ctx, module, landed, error);
 }
 
-/// Has the next refresh of a key wait for a while: this one has failed, or what it brought was not stored.
-pub fn hold_back(module: &Module, key: &FlightKey) {
+/// Counts that what a flight has brought was not stored.
+pub fn not_stored(ctx: &Ctx, module: &Module, key: &FlightKey, reason: NotStored) {
+    STATS.not_stored(reason);
+    // What has voided a flight says nothing about the next.
+    if !matches!(reason, NotStored::Void(_)) {
+        hold_back(ctx, module, key);
+    }
+}
+
+/// Has the next refresh of an entry wait for a while, since this one has failed, or what it brought was not
+/// stored. False if there is no entry that could be refreshed.
+fn hold_back(ctx: &Ctx, module: &Module, key: &FlightKey) -> bool {
+    if !ctx.select(key.db) || !keyspace::exists(ctx, &key.name) {
+        return false;
+    }
     let now = clock::now();
     let pause = SETTINGS.current().refresh_backoff;
     module.backoff().failed(key.clone(), now + pause, now);
+    true
 }
 
 /// Removes a flight's lock key, and answers all who wait with an error.
@@ -230,8 +243,7 @@ fn store(ctx: &Ctx, module: &Module, landed: &Landed, filled: Filled) -> Kept {
             Kept::Shared(shared)
         }
         Err((reason, value)) => {
-            STATS.not_stored(reason);
-            hold_back(module, &landed.key);
+            not_stored(ctx, module, &landed.key, reason);
             Kept::Own(value, reason)
         }
     }

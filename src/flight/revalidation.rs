@@ -39,8 +39,8 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     STATS.bytes_saved.add(renewal.body_length as u64);
     landing::unmark(ctx, &landed.lock);
     let forbidden = task.respect_no_store && forbid_storing(headers);
-    let allowed =
-        if forbidden { Err(NotStored::Forbidden) } else { landing::may_store(ctx, &landed) };
+    let heeded = if forbidden { Err(NotStored::Forbidden) } else { Ok(()) };
+    let allowed = landing::may_store(ctx, &landed).and(heeded);
     let mut landed = Some(landed);
     let renewed = allowed.and_then(|()| {
         renewal.write(ctx, &key, &task, |stored| {
@@ -49,10 +49,7 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     });
     match renewed {
         Ok(()) => landing::tell_changed(ctx, c"cache.refresh", &key.name),
-        Err(reason) => {
-            STATS.not_stored(reason);
-            landing::hold_back(module, &key);
-        }
+        Err(reason) => landing::not_stored(ctx, module, &key, reason),
     }
     if let Some(landed) = landed {
         let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();

@@ -157,6 +157,37 @@ fn a_failed_refresh_holds_back_the_next_for_the_backoff() {
 }
 
 #[test]
+fn a_refresh_that_brings_what_must_not_be_stored_holds_back_the_next() {
+    let mut scene = Scene::with(|server| {
+        server.config("cache.refresh-backoff", "3600").config("cache.respect-no-store", "yes")
+    });
+    let url = scene.serve("/a", Reply::ok("new").header("Cache-Control", "no-store"));
+    handmade::stale("old").put(&mut scene.client, &url);
+    for _ in 0..5 {
+        assert_eq!(scene.client.text(&["CACHE.GET", &url, "60", "10", "STALE", "3600"]), "old");
+        scene.until_all_landed();
+    }
+    assert_eq!(scene.origin.hits("/a"), 1);
+}
+
+#[test]
+fn a_void_refresh_holds_back_none() {
+    let mut scene = Scene::with(|server| server.config("cache.refresh-backoff", "3600"));
+    let (url, gate) = scene.hold("/a");
+    let stale = ["CACHE.GET", &url, "60", "10", "STALE", "3600"];
+    handmade::stale("old").put(&mut scene.client, &url);
+    assert_eq!(scene.client.text(&stale), "old");
+    scene.origin.until_hits("/a", 1);
+    scene.client.ok(&["FLUSHALL"]);
+    handmade::stale("older").put(&mut scene.client, &url);
+    gate.open();
+    scene.until_all_landed();
+    assert_eq!(scene.server.gauge("cache_not_stored_void"), 1);
+    assert_eq!(scene.client.text(&stale), "older");
+    scene.origin.until_hits("/a", 2);
+}
+
+#[test]
 fn when_the_backoff_has_passed_the_next_stale_hit_refreshes() {
     let mut scene = Scene::with(|server| server.config("cache.refresh-backoff", "0.05"));
     let url = scene.serve("/a", Reply::status(500, "Internal Server Error"));
