@@ -6,7 +6,6 @@ use crate::cache::decide::{Circumstances, Decision, Found, decide};
 use crate::cache::error::{ArgumentError, CacheError};
 use crate::cache::flights::FlightKey;
 use crate::cache::freshness::wait_timeout;
-use crate::cache::key::lock_key;
 use crate::cache::lease::LeaseOptions;
 use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
@@ -63,10 +62,6 @@ fn answer_without_fresh(
     options: LeaseOptions,
     found: &Found<'_>,
 ) -> Result<(), CacheError> {
-    if name.is_empty() {
-        return Err(CacheError::EmptyKey);
-    }
-    lock_key(name).map_err(|_| CacheError::StrayBraces)?;
     let (module, settings) = (module::get(), SETTINGS.current());
     let key = FlightKey { db: ctx.db(), name: name.to_vec() };
     let terms = Terms {

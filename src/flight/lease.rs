@@ -31,14 +31,20 @@ impl Terms {
 /// Gives the lease of a key that has no flight.
 ///
 /// # Errors
-/// The key's braces allow no lock key; or the system has no randomness.
+/// The key can have no lock key; or the system has no randomness.
 pub fn give(
     ctx: &Ctx,
     module: &Module,
     key: &FlightKey,
     terms: Terms,
 ) -> Result<Token, CacheError> {
-    let (_, token) = takeoff::enter(ctx, module, key, terms.filler())?;
+    let entered = takeoff::enter(ctx, module, key, terms.filler());
+    let (_, token) = entered.map_err(|error| match error {
+        // A key need not be a URL, and so is not told of as one.
+        CacheError::Url(_) if key.name.is_empty() => CacheError::EmptyKey,
+        CacheError::Url(_) => CacheError::StrayBraces,
+        other => other,
+    })?;
     tell_given(ctx, key);
     Ok(token)
 }

@@ -20,6 +20,7 @@ use crate::server::ctx::Ctx;
 const INLINE_BYTES: usize = 64 * 1024;
 /// The most clients that one landing answers on the main thread.
 const INLINE_CLIENTS: usize = 16;
+
 /// Whether a landing may answer so many clients with so many bytes each by itself.
 pub const fn may_answer_inline(clients: usize, size: usize) -> bool {
     clients <= INLINE_CLIENTS && clients * size <= INLINE_BYTES
@@ -43,8 +44,8 @@ impl ForAll<'_> {
 }
 
 /// Answers all waiters of a flight, but for the latest where the replies to all of them would take more memory
-/// than they may (`max-reply-memory`): those are refused. `leaders` is where the answer comes from in the leader's eyes, if that
-/// is not the flight itself.
+/// than they may (`max-reply-memory`): those are refused. `leaders` is where the answer comes from in the
+/// leader's eyes, if that is not the flight itself.
 pub fn answer_all(
     ctx: &Ctx,
     module: &Module,
