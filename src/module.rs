@@ -20,6 +20,7 @@ use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{self, OnInfo, Section};
+use crate::server::main_thread;
 use crate::server::settings::{self, Registered, server_number};
 
 /// What is counted, since the module was loaded.
@@ -237,5 +238,7 @@ impl OnInfo for Module {
             section.number(name, value);
         }
         section.decimal("download_seconds", STATS.download_seconds());
+        let landing = main_thread::held().as_micros();
+        section.number("landing_usec", landing.try_into().unwrap_or(u64::MAX));
     }
 }

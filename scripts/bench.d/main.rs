@@ -1,25 +1,30 @@
-//! What `scripts/bench` runs: each number the project promises, measured on
-//! this machine, in one run, beside what the machine does without the module.
+//! What `scripts/bench` runs: the same work done by `CACHE.GET` and by what
+//! people use instead, and each number that the project promises, measured on
+//! this machine, in one run.
 //!
 //! | file            | its one job                                           |
 //! | --------------- | ----------------------------------------------------- |
-//! | `hit.rs`        | hits against plain `GET`: throughput, processor time  |
+//! | `hit.rs`        | bodies that everyone has: throughput, latency, CPU    |
 //! | `stampede.rs`   | many clients on one cold URL                          |
-//! | `timeouts.rs`   | how late a null comes                                 |
-//! | `large_body.rs` | a body of 100 MiB: the server's stall, its memory     |
-//! | `misses.rs`     | many cold URLs: a slow origin, an instant one         |
-//! | `whole.rs`      | FETCH, MGET, stale hits, a refresh answered by 304    |
-//! | `lease.rs`      | values that clients compute, and who waits for them   |
-//! | `safety.rs`     | what the guard costs, and hits beside many downloads  |
-//! | `race.rs`       | two commands against each other, round by round       |
-//! | `load.rs`       | the load generator that they all use                  |
+//! | `storm.rs`      | many URLs that expire together, under steady traffic  |
+//! | `misses.rs`     | many cold URLs: an instant origin, a slow one         |
+//! | `neighbours.rs` | what another client notices of all that               |
+//! | `memory.rs`     | what an entry, a waiter and a large body take         |
+//! | `growth.rs`     | how each of these grows with its size                 |
+//! | `promises/`     | what is promised of the module alone                  |
+//! | `profile/`      | where each microsecond goes; by name only             |
+//! | `peers/`        | the caches, and how they are set up                   |
+//! | `load/`         | the load generator that all are driven by             |
 //! | `neighbour.rs`  | another client, and what it notices of all this       |
-//! | `process.rs`    | what the operating system says about the server       |
-//! | `resp.rs`       | commands and replies as they go over the wire         |
+//! | `process.rs`    | what the operating system says; who may use which core |
+//! | `machine.rs`    | what all this runs on                                 |
+//! | `wire.rs`       | commands, replies and bodies as they go over the wire |
+//! | `rounds.rs`     | taking turns                                          |
+//! | `figures.rs`    | what was measured, printed and kept for the charts    |
 //! | `table.rs`      | samples, bounds, and how they are printed             |
 //!
 //! Nothing is asserted about time: a row that misses its bound says so. What
-//! is asserted is that every byte of every reply is right.
+//! is asserted is that every byte of every answer is right.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a benchmark that cannot measure stops
 #![allow(clippy::cast_precision_loss)] // nothing here counts beyond 2^52
@@ -27,44 +32,63 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod figures;
+mod growth;
 mod hit;
-mod large_body;
-mod lease;
 mod load;
+mod machine;
+mod memory;
 mod misses;
 mod neighbour;
+mod neighbours;
+mod peers;
 mod process;
-mod race;
-mod resp;
-mod safety;
+mod profile;
+mod promises;
+mod rounds;
 mod stampede;
+mod storm;
 mod table;
-mod timeouts;
-mod whole;
+mod wire;
 
+use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
-use std::{env, thread};
 
-use support::Server;
+use machine::Machine;
 use table::Table;
 
 /// A part of the suite that can be asked for by name.
 struct Scenario {
     name: &'static str,
-    run: fn(&mut Table),
+    run: Run,
 }
 
-const SCENARIOS: [Scenario; 9] = [
-    Scenario { name: "hit", run: hit::run },
-    Scenario { name: "stampede", run: stampede::run },
-    Scenario { name: "timeouts", run: timeouts::run },
-    Scenario { name: "large-body", run: large_body::run },
-    Scenario { name: "slow-origin", run: misses::slow_origin },
-    Scenario { name: "misses", run: misses::instant_origin },
-    Scenario { name: "whole", run: whole::run },
-    Scenario { name: "lease", run: lease::run },
-    Scenario { name: "safety", run: safety::run },
+enum Run {
+    /// Beside what people use instead; what comes of it is kept for the charts.
+    Compared(fn(&mut Table, &Machine)),
+    /// For itself.
+    Alone(fn(&mut Table)),
+}
+
+/// Is run only if asked for by its name: it is slow, and takes tools that not every machine has.
+const PROFILE: &str = "profile";
+
+const SCENARIOS: [Scenario; 14] = [
+    Scenario { name: "hit", run: Run::Compared(hit::run) },
+    Scenario { name: "stampede", run: Run::Compared(stampede::run) },
+    Scenario { name: "storm", run: Run::Compared(storm::run) },
+    Scenario { name: "misses", run: Run::Compared(misses::run) },
+    Scenario { name: "neighbours", run: Run::Compared(neighbours::run) },
+    Scenario { name: "memory", run: Run::Compared(memory::run) },
+    Scenario { name: "growth", run: Run::Compared(growth::run) },
+    Scenario { name: "timeouts", run: Run::Alone(promises::timeouts::run) },
+    Scenario { name: "large-body", run: Run::Alone(promises::large_body::run) },
+    Scenario { name: "left", run: Run::Alone(promises::left::run) },
+    Scenario { name: "whole", run: Run::Alone(promises::whole::run) },
+    Scenario { name: "lease", run: Run::Alone(promises::lease::run) },
+    Scenario { name: "safety", run: Run::Alone(promises::safety::run) },
+    Scenario { name: PROFILE, run: Run::Alone(profile::run) },
 ];
 
 fn main() -> ExitCode {
@@ -77,7 +101,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let begun = Instant::now();
-    println!("{}", machine());
+    let machine = Machine::look();
+    println!("{}", machine.line());
     let busy = process::busy_elsewhere();
     if busy > 0.05 {
         println!(
@@ -85,23 +110,18 @@ fn main() -> ExitCode {
             busy * 100.0
         );
     }
-    let mut table = Table::begin();
+    let mut table = Table::default();
     for Scenario { name, run } in SCENARIOS {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            run(&mut table);
+        let is_usual = wanted.is_empty() && name != PROFILE;
+        if is_usual || wanted.iter().any(|wanted| wanted == name) {
+            table.begin_scenario(name);
+            match run {
+                Run::Compared(run) => run(&mut table, &machine),
+                Run::Alone(run) => run(&mut table),
+            }
         }
     }
     table.end();
     println!("Measured in {} s.", begun.elapsed().as_secs());
     ExitCode::SUCCESS
-}
-
-/// What all this ran on.
-fn machine() -> String {
-    let server = Server::builder().without_module().start();
-    let valkey = server.info("valkey_version").map(|version| format!("Valkey {version}"));
-    let redis = server.info("redis_version").map(|version| format!("Redis {version}"));
-    let server = valkey.or(redis).expect("a server tells its version");
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    format!("{server}, {cores} cores, {}", process::model())
 }

@@ -1,164 +1,149 @@
-//! Many cold URLs, each another: from an origin that takes a second for each,
-//! and from one that takes no time at all.
+//! Many cold URLs, each another: from an origin that takes no time at all, and
+//! from one that takes a second for each; plain and by TLS.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::load::Load;
-use crate::process::{open_files, threads};
-use crate::resp::{body, bulk, command};
-use crate::support::{Origin, Reply, Request, Server};
-use crate::table::{Bound, Row, Sample, Table, Unit, progress};
+use crate::figures::{Case, Figures, Metric};
+use crate::machine::Machine;
+use crate::peers::redis::CACHE_GET;
+use crate::peers::{Peer, Setting, nginx, python, redis, varnish};
+use crate::rounds::{ROUNDS, in_turn};
+use crate::support::{Origin, Reply, Request};
+use crate::table::{Bound, Row, Table, Unit};
+use crate::wire::body;
 
-const SIZE: usize = 1 << 10;
+pub const SIZE: usize = 1 << 10;
+pub const CLIENTS: usize = 64;
+/// What an instant origin is asked for in a round.
+const INSTANT: usize = 10_000;
+/// The same for Python's clients, which take so much longer.
+const INSTANT_PYTHON: usize = 1000;
+const SLOW: Duration = Duration::from_secs(1);
+const SLOW_URLS: [usize; 2] = [1000, 5000];
 
-/// The body behind a path: each has its own.
+const RATE: Metric = Metric::new("rate", Unit::PerSecond);
+const TOOK: Metric = Metric::new("took", Unit::Seconds);
+
+pub fn run(table: &mut Table, machine: &Machine) {
+    let mut figures = Figures::of("misses");
+    for origin in [Origin::start as fn() -> Origin, Origin::tls] {
+        instant(&mut figures, &origin());
+        for urls in SLOW_URLS {
+            slow(&mut figures, &origin(), urls);
+        }
+    }
+    promises(table, &figures);
+    figures.keep(machine);
+}
+
+/// Those that can download from this origin.
+fn peers(origin: &Origin, downloads: usize) -> Vec<Peer> {
+    let setting = Setting { downloads, ..Setting::before(origin) };
+    let mut peers = vec![redis::cache_get(&setting), nginx::start(&setting)];
+    if !origin.is_tls() {
+        peers.push(varnish::start(&setting));
+    }
+    // Its libraries do not get thousands of connections up within their own timeout.
+    if downloads <= 1024 {
+        peers.push(python::start(&setting, python::CACHE_ASIDE));
+    }
+    peers
+}
+
+fn instant(figures: &mut Figures, origin: &Origin) {
+    origin.otherwise(answer);
+    let case = instant_case(origin.is_tls());
+    let peers = peers(origin, 1024);
+    let peers: Vec<&Peer> = peers.iter().collect();
+    in_turn(case.title(), ROUNDS, &peers, |peer, round| {
+        let urls = if peer.is_client() { INSTANT_PYTHON } else { INSTANT };
+        let took = download(origin, peer, (CLIENTS, urls), round);
+        figures.add(&case, peer.name, RATE, urls as f64 / took.as_secs_f64());
+    });
+    figures.show(&case);
+}
+
+fn slow(figures: &mut Figures, origin: &Origin, urls: usize) {
+    origin.otherwise(|request| answer(request).delay(SLOW));
+    let case = slow_case(origin.is_tls(), urls);
+    let peers = peers(origin, urls);
+    let peers: Vec<&Peer> = peers.iter().collect();
+    in_turn(case.title(), ROUNDS, &peers, |peer, round| {
+        let took = download(origin, peer, (urls, urls), round);
+        figures.add(&case, peer.name, TOOK, took.as_secs_f64());
+    });
+    figures.show(&case);
+}
+
+/// Has that many clients work off that many URLs that nobody has asked for.
+pub fn download(
+    origin: &Origin,
+    peer: &Peer,
+    (clients, urls): (usize, usize),
+    round: usize,
+) -> Duration {
+    let before = origin.total();
+    let mut load = peer.load(clients);
+    let exchanges: Vec<_> = (0..urls)
+        .map(|number| {
+            let path = format!("/misses/{round}/{}/{number}", peer.name.replace(' ', "-"));
+            (peer.request(&origin.url(&path)), peer.answer(&body_of(&path)))
+        })
+        .collect();
+    let exchanges = Arc::new(exchanges);
+    let took = load.work_off(urls, move |number| exchanges[number].clone());
+    assert_eq!(origin.total() - before, urls as u64, "one download for each");
+    took
+}
+
+/// Every path has a body of its own.
 fn body_of(path: &str) -> Vec<u8> {
     let seed = path.bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
     body(seed, SIZE)
 }
 
-fn answer(request: &Request) -> Reply {
+pub fn answer(request: &Request) -> Reply {
     Reply::ok(body_of(&request.path))
 }
 
-/// The call for a path, and the reply that must come.
-fn exchange(origin: &Origin, path: &str) -> (Vec<u8>, Vec<u8>) {
-    (command(&["CACHE.GET", &origin.url(path), "600", "20"]), bulk(&body_of(path)))
+fn instant_case(tls: bool) -> Case {
+    let how = if tls { " by TLS" } else { "" };
+    Case::named(format!("misses, {CLIENTS} clients, an instant origin{how}"))
+        .with("tls", u8::from(tls))
+        .with("origin_ms", 0)
+        .with("clients", CLIENTS)
 }
 
-pub fn slow_origin(table: &mut Table) {
-    const URLS: usize = 1000;
-    const ROUNDS: usize = 3;
-    let mut took = Sample::default();
-    let mut most = Sample::default();
-    for round in 0..ROUNDS {
-        progress(format_args!("{URLS} URLs of 1 s, round {} of {ROUNDS}", round + 1));
-        let origin = Origin::start();
-        origin.otherwise(|request| answer(request).delay(Duration::from_secs(1)));
-        let server = Server::builder()
-            .release()
-            .config("cache.max-downloads", "1024")
-            .config("cache.max-downloads-per-host", "1024")
-            .start();
-        let mut load = Load::connect(&server, URLS);
-        let exchanges: Vec<_> = (0..URLS).map(|n| exchange(&origin, &format!("/{n}"))).collect();
-        took.add(load.work_off(URLS, move |n| exchanges[n].clone()).as_secs_f64());
-        most.add(origin.most_in_the_air() as f64);
-        assert_eq!(origin.total(), URLS as u64, "one download for each");
-    }
+fn slow_case(tls: bool, urls: usize) -> Case {
+    let how = if tls { " by TLS" } else { "" };
+    Case::named(format!("{urls} URLs at once, the origin takes 1 s{how}"))
+        .with("tls", u8::from(tls))
+        .with("origin_ms", 1000)
+        .with("urls", urls)
+}
+
+fn promises(table: &mut Table, figures: &Figures) {
+    let case = instant_case(false);
+    let of = |peer| figures.median(&case, peer, RATE);
+    table.add(&Row {
+        what: "misses, an instant origin, against Varnish".into(),
+        unit: Unit::Times,
+        asked: Bound::AtLeast(1.0),
+        measured: figures.ratio(&case, RATE, [CACHE_GET, varnish::VARNISH]),
+        beside: format!(
+            "{}, Varnish {}, nginx {}",
+            of(CACHE_GET),
+            of(varnish::VARNISH),
+            of(nginx::NGINX),
+        ),
+    });
+    let case = slow_case(false, 1000);
     table.add(&Row {
         what: "1,000 URLs at once, the origin takes 1 s".into(),
         unit: Unit::Seconds,
         asked: Bound::AtMost(2.5),
-        beside: format!("downloads at once {}", Unit::Count.write(most.median())),
-        measured: took,
+        measured: figures.sample(&case, CACHE_GET, TOOK).clone(),
+        beside: String::new(),
     });
-}
-
-pub fn instant_origin(table: &mut Table) {
-    const URLS: usize = 20_000;
-    const CLIENTS: usize = 64;
-    let origin = Origin::start();
-    origin.otherwise(answer);
-    let server = Server::builder().release().start();
-    let fresh = Left::of(&server);
-    let [mut cold, mut warm] = [Sample::default(), Sample::default()];
-    let after = [1, 2, 3].map(|round| {
-        progress(format_args!("{URLS} URLs from an instant origin, round {round} of 3"));
-        let mut load = Load::connect(&server, CLIENTS);
-        let exchanges: Vec<_> =
-            (0..URLS).map(|n| exchange(&origin, &format!("/{round}/{n}"))).collect();
-        let exchanges = Arc::new(exchanges);
-        for sample in [&mut cold, &mut warm] {
-            let exchanges = Arc::clone(&exchanges);
-            let took = load.work_off(URLS, move |n| exchanges[n].clone());
-            sample.add(URLS as f64 / took.as_secs_f64());
-        }
-        drop(load);
-        Left::of(&server)
-    });
-    assert_eq!(origin.total(), 3 * URLS as u64, "one download for each");
-    table.add(&Row {
-        what: "20,000 URLs, 64 clients, an instant origin".into(),
-        unit: Unit::PerSecond,
-        asked: Bound::AtLeast(8000.0),
-        beside: format!("as hits {}", Unit::PerSecond.write(warm.median())),
-        measured: cold,
-    });
-    table.add(&memory_left(&fresh, &after));
-    table.add(&threads_left(&server, &fresh, &after));
-}
-
-/// What a server has when nothing goes on and nothing is stored.
-struct Left {
-    threads: usize,
-    used_kib: f64,
-    /// Open files: what is above a fresh server's are connections to origins.
-    files: f64,
-}
-
-impl Left {
-    fn of(server: &Server) -> Self {
-        server.call(&["FLUSHALL"]).unwrap();
-        server.until_gauge("connected_clients", 1); // that is the one who asks
-        Self {
-            threads: threads(server),
-            used_kib: settled(|| server.gauge("used_memory") as f64 / 1024.0),
-            files: open_files(server) as f64,
-        }
-    }
-}
-
-/// What it comes to: the server gives memory back step by step, ten times a second.
-fn settled(look: impl Fn() -> f64) -> f64 {
-    let mut before = f64::INFINITY;
-    loop {
-        let now = look();
-        if now >= before - 1.0 {
-            return now;
-        }
-        before = now;
-        thread::sleep(Duration::from_millis(500));
-    }
-}
-
-/// The memory that the third round took and did not give back, but for that of
-/// the connections it keeps to be used again: what one of those is worth is
-/// what the second round left, over the connections it left.
-fn memory_left(fresh: &Left, [_, second, third]: &[Left; 3]) -> Row {
-    let a_connection = (second.used_kib - fresh.used_kib) / (second.files - fresh.files);
-    let newly_kept = third.files - second.files;
-    let mut more = Sample::default();
-    more.add(third.used_kib - second.used_kib - newly_kept * a_connection);
-    Row {
-        what: "... then FLUSHALL: more used_memory".into(),
-        unit: Unit::Kib,
-        asked: Bound::AtMost(256.0),
-        beside: format!(
-            "{} connections kept, {a_connection:.0} KiB each",
-            third.files - fresh.files,
-        ),
-        measured: more,
-    }
-}
-
-/// The threads that are still there when those that download have gone idle, and gone.
-fn threads_left(server: &Server, fresh: &Left, after: &[Left; 3]) -> Row {
-    progress("waiting for the download threads to go, some 10 s after their last work");
-    server.until_gauge("cache_threads", 0);
-    let give_up = Instant::now() + Duration::from_secs(5); // they are counted out before they end
-    while threads(server) > fresh.threads && Instant::now() < give_up {
-        thread::sleep(Duration::from_millis(10));
-    }
-    let mut more = Sample::default();
-    more.add(threads(server) as f64 - fresh.threads as f64);
-    Row {
-        what: "... then idle: more threads".into(),
-        unit: Unit::Count,
-        asked: Bound::AtMost(0.0),
-        beside: format!("{} at work, fresh {}", after[1].threads, fresh.threads),
-        measured: more,
-    }
 }

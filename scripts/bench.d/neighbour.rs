@@ -1,5 +1,6 @@
 //! Another client of the same server, with nothing to do with what goes on:
-//! it says `PING` again and again, and remembers the longest it had to wait.
+//! it asks for something small again and again, and remembers how long it had
+//! to wait. Of a Redis that is `PING`; of an HTTP cache, a small body it has.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,61 +9,97 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
+use crate::load::{Answer, Answers, micros, record};
 use crate::support::Server;
 
-/// Between two pings, so that the neighbour is no load itself.
+/// Between two requests, so that the neighbour is no load itself.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// The neighbour; it pings until asked for what it saw.
+/// The neighbour; it asks until it is to leave.
 pub struct Neighbour {
     leave: Arc<AtomicBool>,
-    thread: JoinHandle<Duration>,
+    thread: JoinHandle<Waits>,
+}
+
+/// How long it waited.
+pub struct Waits(Histogram<u64>);
+
+impl Waits {
+    /// In milliseconds.
+    pub fn longest(&self) -> f64 {
+        self.0.max() as f64 / 1e3
+    }
+
+    /// All but one in a thousand were no longer than so many milliseconds.
+    pub fn p999(&self) -> f64 {
+        self.0.value_at_quantile(0.999) as f64 / 1e3
+    }
 }
 
 impl Neighbour {
-    /// Connects and starts.
+    /// One that says `PING`.
     pub fn of(server: &Server) -> Self {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
+        Self::asking(server.port(), b"PING\r\n".to_vec(), &Answer::from(&b"+PONG\r\n"[..]))
+    }
+
+    /// One that asks for something, and gets it.
+    pub fn asking(port: u16, request: Vec<u8>, answer: &Answer) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         stream.set_nodelay(true).unwrap();
+        let mut asker = Asker { stream, request, answers: answer.repeat(1) };
         let leave = Arc::new(AtomicBool::new(false));
-        let (told, (tell, pinging)) = (Arc::clone(&leave), mpsc::channel());
+        let (told, (tell, asking)) = (Arc::clone(&leave), mpsc::channel());
         let thread = thread::spawn(move || {
-            ping(&mut stream);
+            asker.ask();
             tell.send(()).unwrap();
-            let mut longest = Duration::ZERO;
-            // Asked to leave, it pings once more: nothing that went before is missed.
+            let mut waits = micros();
+            // Told to leave, it asks once more: nothing that went before is missed.
             loop {
                 let is_last = told.load(Ordering::Acquire);
-                longest = longest.max(ping(&mut stream));
+                record(&mut waits, asker.ask());
                 if is_last {
-                    return longest;
+                    return Waits(waits);
                 }
                 thread::sleep(PAUSE);
             }
         });
-        pinging.recv().unwrap();
+        asking.recv().unwrap();
         Self { leave, thread }
     }
 
-    /// The longest `PING` since the start.
-    pub fn longest(self) -> Duration {
+    /// Has it leave, and tell how long it waited since the start.
+    pub fn leave(self) -> Waits {
         self.leave.store(true, Ordering::Release);
         self.thread.join().unwrap()
     }
 
-    /// The longest `PING` of an idle server in this time: what the machine itself is worth.
-    pub fn longest_idle(server: &Server, span: Duration) -> Duration {
+    /// What an idle server makes it wait in this time: what the machine itself is worth.
+    pub fn idle(server: &Server, span: Duration) -> Waits {
         let neighbour = Self::of(server);
         thread::sleep(span);
-        neighbour.longest()
+        neighbour.leave()
     }
 }
 
-fn ping(stream: &mut TcpStream) -> Duration {
-    let mut pong = [0; 7];
-    let sent = Instant::now();
-    stream.write_all(b"PING\r\n").unwrap();
-    stream.read_exact(&mut pong).unwrap();
-    assert_eq!(&pong, b"+PONG\r\n");
-    sent.elapsed()
+struct Asker {
+    stream: TcpStream,
+    request: Vec<u8>,
+    answers: Answers,
+}
+
+impl Asker {
+    fn ask(&mut self) -> Duration {
+        let mut buffer = [0; 4096];
+        let sent = Instant::now();
+        self.stream.write_all(&self.request).unwrap();
+        self.answers.again();
+        while !self.answers.are_here() {
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the neighbour was hung up on");
+            self.answers.take(&buffer[..count]);
+        }
+        sent.elapsed()
+    }
 }

@@ -1,6 +1,8 @@
-//! What the operating system, and the server itself, say about the server.
+//! What the operating system says about a process, and what the server says
+//! about itself; and which processors they may use.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +21,75 @@ pub fn cpu_seconds(server: &Server) -> f64 {
         value.expect("the field is there").parse().expect("it is a number")
     };
     field("used_cpu_user:") + field("used_cpu_sys:")
+}
+
+/// Processor seconds that the threads of a process have used so far, exact to the nanosecond (the
+/// kernel's `proc/<pid>/schedstat`, of each thread that is still there).
+pub fn cpu_seconds_of(pid: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let nanos = tasks.filter_map(|task| -> Option<f64> {
+        let stat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse().ok()
+    });
+    nanos.sum::<f64>() / 1e9
+}
+
+/// A process and those that it has started.
+pub fn family(pid: u32) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .expect("Linux has it")
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name before these may hold blanks; it ends with the last parenthesis.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((pid, parent))
+        })
+        .collect();
+    let mut family = vec![pid];
+    let mut at = 0;
+    while let Some(&of) = family.get(at) {
+        family.extend(all.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    family
+}
+
+/// Asks a process to end.
+pub fn end(pid: u32) {
+    Command::new("kill").arg(pid.to_string()).status().expect("there is a kill");
+}
+
+/// What a command is started with to have one processor, the first.
+pub const ON_FIRST_CORE: [&str; 3] = ["taskset", "--cpu-list", "0"];
+
+/// While this is there, this program keeps off the first processor, its origin as well, so that what is
+/// measured has that one for itself. Where there is but one, nothing can be kept apart.
+pub struct OffFirstCore;
+
+impl OffFirstCore {
+    pub fn begin() -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        if cores > 1 {
+            set_own_cores(&format!("1-{}", cores - 1));
+        }
+        Self
+    }
+}
+
+impl Drop for OffFirstCore {
+    fn drop(&mut self) {
+        set_own_cores("0-1023");
+    }
+}
+
+fn set_own_cores(list: &str) {
+    let pid = std::process::id().to_string();
+    let mut command = Command::new("taskset");
+    command.args(["--all-tasks", "--cpu-list", "--pid", list, &pid]);
+    let done = command.output().expect("util-linux has taskset");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Microseconds that the server has spent in this command since `CONFIG RESETSTAT`.
@@ -44,25 +115,28 @@ pub fn open_files(server: &Server) -> usize {
 
 /// Kibibytes of memory that the process has resident now.
 pub fn resident_kib(server: &Server) -> u64 {
-    status(server, "VmRSS:")
+    resident_kib_of(server.pid())
+}
+
+/// The same, of any process.
+pub fn resident_kib_of(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
 }
 
 /// The most that it ever had.
 pub fn peak_resident_kib(server: &Server) -> u64 {
-    status(server, "VmHWM:")
+    peak_resident_kib_of(server.pid())
 }
 
-fn status(server: &Server, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+/// The same, of any process.
+pub fn peak_resident_kib_of(pid: u32) -> u64 {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let value = status.lines().find_map(|line| line.strip_prefix(name)).expect("a known field");
     value.trim().trim_end_matches(" kB").parse().expect("it is a number")
-}
-
-/// The processor's name.
-pub fn model() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
-    model.unwrap_or("of an unknown model").to_owned()
 }
 
 /// How busy the machine is with other things than this benchmark, from 0 to 1.

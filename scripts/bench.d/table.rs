@@ -39,6 +39,26 @@ impl Sample {
     pub fn largest(&self) -> f64 {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
+
+    /// From the smallest to the largest, as it is written.
+    pub fn spread(&self, unit: Unit) -> String {
+        format!("{} - {}", unit.number(self.smallest()), unit.number(self.largest()))
+    }
+
+    /// This against another, round by round.
+    pub fn over(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(this, other)| this / other).collect())
+    }
+
+    /// What this has more than another, round by round.
+    pub fn less(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(this, other)| this - other).collect())
+    }
+
+    /// A value a round.
+    pub fn values(&self) -> &[f64] {
+        &self.0
+    }
 }
 
 /// What a median must reach.
@@ -58,7 +78,7 @@ impl Bound {
 }
 
 /// How a number is written.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Unit {
     /// Of something beside it.
     Times,
@@ -67,6 +87,8 @@ pub enum Unit {
     PerSecond,
     Count,
     Kib,
+    Bytes,
+    Micros,
 }
 
 impl Unit {
@@ -77,11 +99,25 @@ impl Unit {
     fn number(self, value: f64) -> String {
         match self {
             Self::Times => format!("{value:.3}"),
-            Self::Seconds => format!("{value:.2}"),
+            Self::Seconds | Self::Micros => format!("{value:.2}"),
             Self::Millis if value < 0.1 => format!("{value:.3}"),
             Self::Millis if value < 10.0 => format!("{value:.2}"),
             Self::Millis => format!("{value:.0}"),
-            Self::PerSecond | Self::Kib | Self::Count => thousands(value),
+            Self::PerSecond | Self::Kib | Self::Bytes | Self::Count => thousands(value),
+        }
+    }
+
+    /// What it is called among the results.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Times => "x",
+            Self::Millis => "ms",
+            Self::Seconds => "s",
+            Self::PerSecond => "/s",
+            Self::Kib => "KiB",
+            Self::Bytes => "B",
+            Self::Micros => "us",
+            Self::Count => "",
         }
     }
 
@@ -92,6 +128,8 @@ impl Unit {
             Self::Seconds => " s",
             Self::PerSecond => "/s",
             Self::Kib => " KiB",
+            Self::Bytes => " B",
+            Self::Micros => " µs",
             Self::Count => "",
         }
     }
@@ -107,17 +145,19 @@ pub struct Row {
     pub beside: String,
 }
 
-/// The table, printed line by line as the rows come in.
+/// The table of what is promised, printed line by line as the rows come in, a
+/// part for each scenario.
+#[derive(Default)]
 pub struct Table {
     rows: usize,
     missed: usize,
+    has_header: bool,
 }
 
 impl Table {
-    pub fn begin() -> Self {
-        println!();
-        line(["", "asked", "median", "from - to", "", "beside it"]);
-        Self { rows: 0, missed: 0 }
+    pub fn begin_scenario(&mut self, name: &str) {
+        println!("\n=== {name} ===");
+        self.has_header = false;
     }
 
     pub fn add(&mut self, row: &Row) {
@@ -127,23 +167,26 @@ impl Table {
             Bound::AtLeast(bound) => format!("≥ {}", unit.write(bound)),
             Bound::AtMost(bound) => format!("≤ {}", unit.write(bound)),
         };
-        let spread =
-            format!("{} - {}", unit.number(measured.smallest()), unit.number(measured.largest()));
         self.rows += 1;
         self.missed += usize::from(!holds);
         clear_progress();
+        if !self.has_header {
+            println!();
+            line(["", "asked", "median", "from - to", "", "beside it"]);
+            self.has_header = true;
+        }
         line([
             &row.what,
             &asked,
             &unit.write(measured.median()),
-            &spread,
+            &measured.spread(*unit),
             if holds { "holds" } else { "MISSED" },
             &row.beside,
         ]);
     }
 
     pub fn end(&self) {
-        let Self { rows, missed } = self;
+        let Self { rows, missed, .. } = self;
         println!("\n{} of {rows} bounds hold, {missed} are missed.", rows - missed);
     }
 }
@@ -161,7 +204,7 @@ pub fn progress(what: impl Display) {
     }
 }
 
-fn clear_progress() {
+pub fn clear_progress() {
     if io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }

@@ -97,7 +97,7 @@ install_packages() {
         tail -n 20 -- "$log" >&2
         die 'apt-get failed; see above.'
     fi
-    [[ " ${packages[*]} " != *' redis-server '* ]] || stop_service
+    stop_services
 }
 
 # apt-get that asks nothing and, where it may be told so, starts no services.
@@ -108,11 +108,16 @@ apt_get() {
 
 as_root() { if ((EUID == 0)); then "$@"; else sudo "$@"; fi; }
 
-# systemd starts a new server at once; nobody has asked for that one.
-stop_service() {
+# systemd starts new servers at once; nobody has asked for those.
+stop_services() {
     [[ -d /run/systemd/system ]] || return 0
-    as_root systemctl disable --now --quiet redis-server 2>/dev/null || return 0
-    say 'Its own service is stopped and disabled; systemctl enable --now redis-server starts it.'
+    local name
+    for name in "${packages[@]}"; do
+        [[ $name == nginx-light ]] && name=nginx
+        systemctl is-active --quiet "$name" 2>/dev/null || continue
+        as_root systemctl disable --now --quiet "$name" 2>/dev/null || continue
+        say "Its own service is stopped and disabled; systemctl enable --now $name starts it."
+    done
 }
 
 check_server() {

@@ -21,6 +21,7 @@ pub enum Found<'a> {
 
 impl<'a> Found<'a> {
     /// Judges what is stored, for a call that accepts entries up to `stale` past their expiry.
+    #[inline(always)]
     pub fn judge(stored: Stored<'a>, stale: Option<Millis>, now: Millis) -> Self {
         match stored {
             Stored::Bare(body) => Self::Bare(body),

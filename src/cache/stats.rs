@@ -20,6 +20,11 @@ impl Counter {
         self.add(1);
     }
 
+    /// Adds one to what is counted on one thread only, without the 5 ns that a lock on the number takes.
+    pub fn bump_alone(&self) {
+        self.0.store(self.get() + 1, Relaxed);
+    }
+
     /// Adds `amount`.
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Relaxed);
@@ -99,7 +104,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Calls answered at once with a fresh entry, or value of a lease's.
+    /// Calls answered at once with a fresh entry, or value of a lease's. Counted on the main thread.
     hits,
     /// Calls that found none: those that started a flight, joined one, or were refused.
     misses,

@@ -1,7 +1,7 @@
 //! `CACHE.DEL url [option ...]`
 
 use super::arguments as arg;
-use super::lookup::Call;
+use super::lookup::on_call;
 use crate::cache::error::CacheError;
 use crate::cache::flights::{FlightKey, Void};
 use crate::cache::options::Takes;
@@ -30,14 +30,16 @@ impl Command for Del {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        let name = Call::parse("cache.del", args, Takes::Naming)?.key()?;
-        let deleted = keyspace::delete(ctx, &name);
-        if let Some(url) = variant::url_of(&name).filter(|_| deleted) {
-            keyspace::signal_modified(ctx, url);
-        }
-        let key = FlightKey { db: ctx.db(), name };
-        module::get().flights().void_key(&key, Void::Deleted);
-        ctx.reply_integer(i64::from(deleted));
-        Ok(())
+        on_call("cache.del", args, Takes::Naming, |call| {
+            let name = call.key()?;
+            let deleted = keyspace::delete(ctx, &name);
+            if let Some(url) = variant::url_of(&name).filter(|_| deleted) {
+                keyspace::signal_modified(ctx, url);
+            }
+            let key = FlightKey { db: ctx.db(), name };
+            module::get().flights().void_key(&key, Void::Deleted);
+            ctx.reply_integer(i64::from(deleted));
+            Ok(())
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! `CACHE.FETCH url [expiry [timeout]] [option ...]`
 
 use super::arguments as arg;
-use super::lookup::Call;
+use super::lookup::on_call;
 use crate::cache::error::CacheError;
 use crate::cache::options::Takes;
 use crate::flight::answer::Shape;
@@ -27,6 +27,6 @@ impl Command for Fetch {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        Call::parse("cache.fetch", args, Takes::All)?.answer(ctx, Shape::Full)
+        on_call("cache.fetch", args, Takes::All, |call| call.answer(ctx, Shape::Full))
     }
 }

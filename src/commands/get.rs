@@ -1,7 +1,7 @@
 //! `CACHE.GET url [expiry [timeout]] [option ...]`
 
 use super::arguments as arg;
-use super::lookup::Call;
+use super::lookup::on_call;
 use crate::cache::error::CacheError;
 use crate::cache::options::Takes;
 use crate::flight::answer::Shape;
@@ -27,6 +27,6 @@ impl Command for Get {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        Call::parse("cache.get", args, Takes::All)?.answer(ctx, Shape::Body)
+        on_call("cache.get", args, Takes::All, |call| call.answer(ctx, Shape::Body))
     }
 }

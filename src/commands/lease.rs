@@ -47,7 +47,7 @@ impl Command for Lease {
         let welcome = options.stale.then_some(Millis::MAX);
         let found = judge(open.as_ref(), welcome, clock::recent())?;
         if matches!(found, Found::Fresh(_) | Found::Bare(_)) {
-            STATS.hits.bump();
+            STATS.hits.bump_alone();
             write_found(ctx, Shape::Lease, &found, Source::Hit);
             return Ok(());
         }

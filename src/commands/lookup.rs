@@ -1,8 +1,6 @@
 //! What the commands have in common: a call's key, its options, what is stored there, and the way from
 //! there to an answer.
 
-use std::borrow::Cow;
-
 use crate::cache::decide::Found;
 use crate::cache::entry;
 use crate::cache::error::{ArgumentError, CacheError};
@@ -25,41 +23,48 @@ static NO_OPTIONS: Options = Options::NONE;
 pub struct Call<'a> {
     url: Arg<'a>,
     /// What it asks for.
-    pub options: Cow<'static, Options>,
+    pub options: &'a Options,
     /// When.
     pub now: Millis,
 }
 
-impl<'a> Call<'a> {
-    /// Parses `url`, and what of `[expiry [timeout]] [option ...]` the command takes.
-    ///
-    /// # Errors
-    /// In the words of the command.
-    pub fn parse(command: &'static str, args: &Args<'a>, takes: Takes) -> Result<Self, CacheError> {
-        let wrong = |error| CacheError::Argument(command, error);
-        let url = args.get(1).ok_or(wrong(ArgumentError::Syntax))?;
-        let now = clock::recent();
-        // Most calls have no options, and a hit pays for this.
-        let options = if args.len() == 2 {
-            Cow::Borrowed(&NO_OPTIONS)
-        } else {
-            Cow::Owned(Options::parse(args.bytes_from(2), takes, now).map_err(wrong)?)
-        };
-        Ok(Self { url, options, now })
-    }
+/// Parses `url`, and what of `[expiry [timeout]] [option ...]` the command takes, and acts on it.
+///
+/// # Errors
+/// In the words of the command, and those of the act.
+pub fn on_call(
+    command: &'static str,
+    args: &Args<'_>,
+    takes: Takes,
+    act: impl FnOnce(&Call<'_>) -> Result<(), CacheError>,
+) -> Result<(), CacheError> {
+    let wrong = |error| CacheError::Argument(command, error);
+    let url = args.get(1).ok_or(wrong(ArgumentError::Syntax))?;
+    let now = clock::recent();
+    let parsed;
+    let options = if args.len() == 2 {
+        &NO_OPTIONS // as in most calls; they do not pay for more
+    } else {
+        parsed = Options::parse(args.bytes_from(2), takes, now).map_err(wrong)?;
+        &parsed
+    };
+    act(&Call { url, options, now })
+}
 
+impl Call<'_> {
     /// The key of the entry: the URL, or a variant's.
     ///
     /// # Errors
     /// The URL's braces allow no variant key.
     pub fn key(&self) -> Result<Vec<u8>, CacheError> {
-        Ok(key_of(self.url.bytes(), &self.options)?)
+        Ok(key_of(self.url.bytes(), self.options)?)
     }
 
     /// Opens the entry.
     ///
     /// # Errors
     /// As [`Call::key`].
+    #[inline(always)]
     pub fn open(&self, ctx: &Ctx) -> Result<Option<ReadKey>, CacheError> {
         if self.options.variant.is_plain() {
             return Ok(ReadKey::open(ctx, self.url));
@@ -71,33 +76,44 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// The key holds no string, or no flight can be started.
+    #[inline(always)]
     pub fn answer(&self, ctx: &Ctx, shape: Shape) -> Result<(), CacheError> {
         let open = self.open(ctx)?;
         let found = judge(open.as_ref(), self.options.stale, self.now)?;
         if !self.options.refresh && matches!(found, Found::Fresh(_) | Found::Bare(_)) {
-            STATS.hits.bump();
+            STATS.hits.bump_alone();
             write_found(ctx, shape, &found, Source::Hit);
             return Ok(());
         }
+        self.answer_without_fresh(ctx, shape, &found)
+    }
+
+    #[cold]
+    fn answer_without_fresh(
+        &self,
+        ctx: &Ctx,
+        shape: Shape,
+        found: &Found<'_>,
+    ) -> Result<(), CacheError> {
         let (module, settings) = (module::get(), SETTINGS.current());
         let wish = Wish {
             url: self.url.bytes(),
             key: FlightKey { db: ctx.db(), name: self.key()? },
-            options: &self.options,
+            options: self.options,
             settings: &settings,
             now: self.now,
             taken: &Places::default(),
         };
-        match wish.prospect(ctx, &module, &found)? {
+        match wish.prospect(ctx, &module, found)? {
             Prospect::Serve(source) => {
                 count_served(source);
-                write_found(ctx, shape, &found, source);
+                write_found(ctx, shape, found, source);
             }
             Prospect::ServeAndRefresh => {
                 count_served(Source::Stale);
-                write_found(ctx, shape, &found, Source::Stale);
+                write_found(ctx, shape, found, Source::Stale);
                 // It is answered; that the refresh cannot be started is counted, and no news to it.
-                let _ = wish.lead(ctx, &module, &found);
+                let _ = wish.lead(ctx, &module, found);
             }
             Prospect::Wait(flight, source) => {
                 let claim = wish.claim(&module, flight);
@@ -121,6 +137,7 @@ pub fn key_of(url: &[u8], options: &Options) -> Result<Vec<u8>, crate::cache::ke
 ///
 /// # Errors
 /// [`CacheError::WrongType`].
+#[inline(always)]
 pub fn judge(
     open: Option<&ReadKey>,
     stale: Option<Millis>,
@@ -135,5 +152,5 @@ pub fn judge(
 
 /// Counts an answer that needed no flight.
 pub fn count_served(source: Source) {
-    if source == Source::Stale { STATS.stale_hits.bump() } else { STATS.hits.bump() }
+    if source == Source::Stale { STATS.stale_hits.bump() } else { STATS.hits.bump_alone() }
 }

@@ -1,7 +1,7 @@
 //! `CACHE.PEEK url [option ...]`
 
 use super::arguments as arg;
-use super::lookup::{Call, judge};
+use super::lookup::{judge, on_call};
 use crate::cache::error::CacheError;
 use crate::cache::options::Takes;
 use crate::server::args::Args;
@@ -26,12 +26,13 @@ impl Command for Peek {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        let call = Call::parse("cache.peek", args, Takes::Reading)?;
-        let open = call.open(ctx)?;
-        match judge(open.as_ref(), call.options.stale, call.now)?.body() {
-            Some(body) => ctx.reply_bytes(body),
-            None => ctx.reply_null(),
-        }
-        Ok(())
+        on_call("cache.peek", args, Takes::Reading, |call| {
+            let open = call.open(ctx)?;
+            match judge(open.as_ref(), call.options.stale, call.now)?.body() {
+                Some(body) => ctx.reply_bytes(body),
+                None => ctx.reply_null(),
+            }
+            Ok(())
+        })
     }
 }

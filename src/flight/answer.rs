@@ -46,6 +46,7 @@ impl Source {
 }
 
 /// Answers with what was found in the keyspace.
+#[inline(always)]
 pub fn write_found(ctx: &Ctx, shape: Shape, found: &Found<'_>, source: Source) {
     match (shape, found.entry()) {
         (Shape::Body, _) => ctx.reply_bytes(found.body().unwrap_or_default()),

@@ -40,20 +40,9 @@ impl ReadKey {
 
     /// The string it holds; `None` if it is of another type.
     pub fn string(&self) -> Option<&[u8]> {
-        let mut length = 0;
         // SAFETY: the key is open, and until it is closed nothing else is written in this callback but a
         // lock key, which is never this one: the bytes stay where they are while `self` is borrowed.
-        unsafe {
-            if api!(RedisModule_KeyType(self.key.as_ptr())) != STRING {
-                return None;
-            }
-            let start = api!(RedisModule_StringDMA(
-                self.key.as_ptr(),
-                &raw mut length,
-                mode(raw::REDISMODULE_READ)
-            ));
-            Some(std::slice::from_raw_parts(start.cast(), length))
-        }
+        unsafe { string_at(self.key.as_ptr()) }
     }
 }
 
@@ -64,9 +53,7 @@ impl Drop for ReadKey {
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // small numbers, which bindgen takes for enum values
-const STRING: c_int = raw::REDISMODULE_KEYTYPE_STRING as c_int;
-#[allow(clippy::cast_possible_truncation)] // likewise
+#[allow(clippy::cast_possible_truncation)] // a small number, which bindgen takes for an enum value
 const ERROR_REPLY: c_int = raw::REDISMODULE_REPLY_ERROR as c_int;
 
 const fn mode(flags: u32) -> c_int {
@@ -261,20 +248,27 @@ pub fn mark(ctx: &Ctx, lock: &LockMark, lives: Millis) {
 /// Removes a lock key from the selected database, if it still is that of this flight.
 pub fn unmark(ctx: &Ctx, lock: &LockMark) {
     with_write_key(ctx, &lock.key, |key| {
-        let mut length = 0;
-        // SAFETY: the key is open; its type is checked before its bytes are looked at, and nothing
-        // comes between that look and the deletion.
+        // SAFETY: the key is open, and its bytes are looked at no more when it is deleted.
         unsafe {
-            if api!(RedisModule_KeyType(key)) == STRING {
-                let start =
-                    api!(RedisModule_StringDMA(key, &raw mut length, mode(raw::REDISMODULE_READ)));
-                let token: &[u8] = std::slice::from_raw_parts(start.cast(), length);
-                if Token::parse(token) == Some(lock.token) {
-                    api!(RedisModule_DeleteKey(key));
-                }
+            if string_at(key).and_then(Token::parse) == Some(lock.token) {
+                api!(RedisModule_DeleteKey(key));
             }
         }
     });
+}
+
+/// The string that a key holds, the empty one if it is empty; `None` if it is of another type.
+///
+/// # Safety
+/// The key is open, and nothing writes to it for as long as the result is used.
+unsafe fn string_at<'a>(key: *mut raw::RedisModuleKey) -> Option<&'a [u8]> {
+    let mut length = 0;
+    // SAFETY: as the caller promises; the server gives a pointer to `length` bytes, or null if there is no
+    // string.
+    unsafe {
+        let start = api!(RedisModule_StringDMA(key, &raw mut length, mode(raw::REDISMODULE_READ)));
+        (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast(), length))
+    }
 }
 
 fn with_write_key(ctx: &Ctx, name: &[u8], act: impl FnOnce(*mut raw::RedisModuleKey)) {

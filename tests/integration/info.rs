@@ -1,9 +1,11 @@
 //! `INFO cache`: what operators look at, and these tests too.
 
+use std::time::Instant;
+
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 34] = [
+const FIELDS: [&str; 35] = [
     "hits",
     "stale_hits",
     "misses",
@@ -38,6 +40,7 @@ const FIELDS: [&str; 34] = [
     "leases_cut",
     "leases_lost",
     "download_seconds",
+    "landing_usec",
 ];
 
 #[test]
@@ -101,4 +104,24 @@ fn the_time_spent_downloading_is_counted() {
     scene.until_all_landed();
     let seconds: f64 = scene.server.info("cache_download_seconds").unwrap().parse().unwrap();
     assert!(seconds > 0.0 && seconds < 20.0, "{seconds}");
+}
+
+#[test]
+fn the_main_threads_time_for_landings_is_counted_and_no_time_in_the_air_is() {
+    let mut scene = Scene::new();
+    let mut flight = scene.take_off("/a");
+    let (landing, begun) =
+        (|scene: &Scene| scene.server.gauge("cache_landing_usec"), Instant::now());
+    assert_eq!(landing(&scene), 0, "nothing has landed");
+    flight.land();
+    let (one, took) = (landing(&scene), begun.elapsed().as_micros());
+    assert!(one > 0 && u128::from(one) < took, "{one} of {took} µs");
+    for _ in 0..9 {
+        scene.client.bytes(&["CACHE.GET", &flight.url]);
+    }
+    assert_eq!(landing(&scene), one, "a hit lands nothing");
+    // Too large for the main thread to write its reply: this lands in three turns, all of which are counted.
+    let url = scene.serve("/large", Reply::ok(vec![b'x'; 1 << 20]));
+    scene.client.bytes(&["CACHE.GET", &url]);
+    assert!(landing(&scene) > one);
 }

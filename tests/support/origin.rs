@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
@@ -114,8 +115,18 @@ impl Origin {
 
     /// The URL of a path, with another name for this machine in it.
     pub fn url_at(&self, host: &str, path: &str) -> String {
-        let scheme = if self.identity.is_some() { "https" } else { "http" };
-        format!("{scheme}://{host}:{}{path}", self.address.port())
+        let scheme = if self.is_tls() { "https" } else { "http" };
+        format!("{scheme}://{host}:{}{path}", self.port())
+    }
+
+    /// The port it listens on.
+    pub const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Whether it speaks HTTPS.
+    pub const fn is_tls(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// The PEM file of the authority that vouches for [`Origin::tls`].
@@ -125,12 +136,23 @@ impl Origin {
 
     /// Requests seen for this path.
     pub fn hits(&self, path: &str) -> u64 {
-        self.site.book.read(|page| page.hits.get(path).copied().unwrap_or(0))
+        self.site.book.read(|page| page.paths.get(path).map_or(0, |path| path.hits))
+    }
+
+    /// When the first request for this path had its last byte.
+    pub fn first_answered(&self, path: &str) -> Option<Instant> {
+        self.site.book.read(|page| page.paths.get(path)?.first_answered)
     }
 
     /// Requests seen in all.
     pub fn total(&self) -> u64 {
         self.site.book.read(|page| page.total)
+    }
+
+    /// Requests that came while none for the same path was in the air: how many there are, if nobody asks for
+    /// what somebody else is already being told.
+    pub fn waves(&self) -> u64 {
+        self.site.book.read(|page| page.waves)
     }
 
     /// Requests begun and not yet answered to the last byte.

@@ -35,6 +35,7 @@ pub struct Builder {
     config: Vec<(String, String)>,
     env: Vec<(String, OsString)>,
     dir: Option<PathBuf>,
+    under: Vec<String>,
 }
 
 /// Which module it loads. A build happens at the start, not before.
@@ -86,6 +87,12 @@ impl Builder {
         self
     }
 
+    /// Runs it under another program (`taskset`, say), which becomes the server.
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     pub fn start(self) -> Server {
         let tmp = TempDir::new();
@@ -105,7 +112,14 @@ impl Builder {
 
     fn command(&self, dir: &Path, port: u16) -> Command {
         let program = env::var_os("CACHE_GET_SERVER").unwrap_or_else(|| "redis-server".into());
-        let mut command = Command::new(program);
+        let mut command = match self.under.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(dir);
         if let Some(library) = self.library() {
             command.arg("--loadmodule").arg(library);
@@ -136,7 +150,13 @@ impl Server {
 
     /// The same, with more to say about it.
     pub fn builder() -> Builder {
-        let builder = Builder { library: Library::Usual, config: vec![], env: vec![], dir: None };
+        let builder = Builder {
+            library: Library::Usual,
+            config: vec![],
+            env: vec![],
+            dir: None,
+            under: vec![],
+        };
         builder
             .config("save", "")
             .config("enable-debug-command", "yes")

@@ -13,9 +13,14 @@ impl TempDir {
     /// Makes one. Its name carries the process and a serial number, so that
     /// neither threads nor test runs beside each other ever meet.
     pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// Makes one elsewhere.
+    pub fn within(parent: &Path) -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("cache-get-{}-{serial}", process::id()));
+        let path = parent.join(format!("cache-get-{}-{serial}", process::id()));
         fs::remove_dir_all(&path).ok(); // what a killed process of the same id left behind
         fs::create_dir_all(&path).expect("cannot make a temporary folder");
         Self(path)

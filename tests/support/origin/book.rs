@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Instant;
 
 /// How many requests are kept whole; the counters go on without end.
 const KEPT: usize = 4096;
@@ -32,11 +33,22 @@ pub(super) struct Book(Mutex<Page>);
 
 #[derive(Default)]
 pub(super) struct Page {
-    pub(super) hits: HashMap<String, u64>,
+    pub(super) paths: HashMap<String, OfPath>,
     pub(super) total: u64,
+    /// Requests that came while none for the same path was in the air.
+    pub(super) waves: u64,
     pub(super) in_the_air: u64,
     pub(super) most_in_the_air: u64,
     pub(super) requests: Vec<Request>,
+}
+
+/// What there is to tell of one path.
+#[derive(Default)]
+pub(super) struct OfPath {
+    pub(super) hits: u64,
+    in_the_air: u64,
+    /// When its first request had its last byte.
+    pub(super) first_answered: Option<Instant>,
 }
 
 impl Book {
@@ -45,24 +57,48 @@ impl Book {
     }
 
     /// Enters a request; it is in the air until the entry is dropped.
-    pub(super) fn enter(&self, request: &Request) -> InTheAir<'_> {
+    pub(super) fn enter<'a>(&'a self, request: &'a Request) -> InTheAir<'a> {
         let mut page = self.0.lock().unwrap();
-        *page.hits.entry(request.path.clone()).or_default() += 1;
+        let page = &mut *page;
+        let of_path = match page.paths.get_mut(&request.path) {
+            Some(known) => known,
+            None => page.paths.entry(request.path.clone()).or_default(),
+        };
+        page.waves += u64::from(of_path.in_the_air == 0);
+        of_path.in_the_air += 1;
+        of_path.hits += 1;
         page.total += 1;
         page.in_the_air += 1;
         page.most_in_the_air = page.most_in_the_air.max(page.in_the_air);
         if page.requests.len() < KEPT {
             page.requests.push(request.clone());
         }
-        InTheAir(self)
+        InTheAir { book: self, path: &request.path, is_answered: false }
     }
 }
 
 /// A request that is being answered.
-pub(super) struct InTheAir<'a>(&'a Book);
+pub(super) struct InTheAir<'a> {
+    book: &'a Book,
+    path: &'a str,
+    is_answered: bool,
+}
+
+impl InTheAir<'_> {
+    /// It has its last byte.
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
 
 impl Drop for InTheAir<'_> {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap().in_the_air -= 1;
+        let mut page = self.book.0.lock().unwrap();
+        page.in_the_air -= 1;
+        let of_path = page.paths.get_mut(self.path).expect("it was entered");
+        of_path.in_the_air -= 1;
+        if self.is_answered {
+            of_path.first_answered.get_or_insert_with(Instant::now);
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn serve(
         let in_the_air = site.book.enter(&request);
         let reply = site.answer(&request);
         wire.answer(&reply).await?;
-        drop(in_the_air);
+        in_the_air.answered();
         if reply.close {
             break;
         }

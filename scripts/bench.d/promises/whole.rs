@@ -5,13 +5,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::race::{self, CLIENTS, Contender};
 use crate::load::Load;
 use crate::neighbour::Neighbour;
 use crate::process::command_micros;
-use crate::race::{self, CLIENTS, Contender};
-use crate::resp::{body, bulk, command};
 use crate::support::{Gate, Origin, Reply, Server};
 use crate::table::{Bound, Row, Sample, Table, Unit, progress};
+use crate::wire::{body, bulk, command};
 
 const HEADERS: [(&str, &str); 5] = [
     ("content-type", "image/png"),
@@ -27,7 +27,7 @@ const LATEST: u64 = 9_999_999_999_999;
 
 pub fn run(table: &mut Table) {
     let server = Server::builder().release().config("cache.fetch-timeout", "300").start();
-    let mut load = Load::connect(&server, CLIENTS);
+    let mut load = Load::connect(server.port(), CLIENTS);
     for (pipeline, asked) in [(1, 0.95), (16, 0.5)] {
         fetch(table, &server, &mut load, pipeline, asked);
     }
@@ -169,7 +169,7 @@ fn revalidation(table: &mut Table) {
     let url = origin.url("/large");
     let mut client = server.client();
     assert!(client.bytes(&["CACHE.GET", &url]) == body);
-    let idle = Neighbour::longest_idle(&server, Duration::from_millis(150));
+    let idle = Neighbour::idle(&server, Duration::from_millis(150));
     let [mut held, mut pings] = [Sample::default(), Sample::default()];
     for round in 0..ROUNDS {
         progress(format_args!("304 for 10 MiB, round {} of {ROUNDS}", round + 1));
@@ -177,7 +177,7 @@ fn revalidation(table: &mut Table) {
         let neighbour = Neighbour::of(&server);
         client.null(&["CACHE.GET", &url, "60", "REFRESH", "NOWAIT"]);
         server.until_gauge("cache_revalidated", round as u64 + 1);
-        pings.add_millis(neighbour.longest());
+        pings.add(neighbour.leave().longest());
         let micros = command_micros(&server, "setrange") + command_micros(&server, "pexpireat");
         held.add(micros / 1e3);
     }
@@ -189,7 +189,7 @@ fn revalidation(table: &mut Table) {
         beside: format!(
             "PING {}, idle {}",
             Unit::Millis.write(pings.median()),
-            Unit::Millis.write(idle.as_secs_f64() * 1e3),
+            Unit::Millis.write(idle.longest()),
         ),
         measured: held,
     });

@@ -1,5 +1,5 @@
-//! Commands and replies as they go over the wire, to be sent and compared
-//! without a parser in between.
+//! Commands, replies and bodies as they go over the wire, to be sent and
+//! compared without a parser in between.
 
 /// A command.
 pub fn command(args: &[impl AsRef<[u8]>]) -> Vec<u8> {
@@ -9,6 +9,15 @@ pub fn command(args: &[impl AsRef<[u8]>]) -> Vec<u8> {
 /// The reply that is a bulk string.
 pub fn bulk(body: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat()
+}
+
+/// A size as people write it.
+pub fn size(bytes: usize) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
 }
 
 /// A body of this size that looks like no other: its seed is all through it,

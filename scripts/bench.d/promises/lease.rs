@@ -3,15 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::load::Load;
+use crate::load::{Answer, Load};
 use crate::neighbour::Neighbour;
-use crate::resp::{body, bulk, command};
 use crate::support::Server;
 use crate::support::client::bytes_of;
 use crate::table::{Bound, Row, Sample, Table, Unit, progress};
+use crate::wire::{body, bulk, command};
 
 const SIZE: usize = 1 << 10;
 
@@ -76,7 +75,7 @@ fn crowd(table: &mut Table) {
     const CLIENTS: usize = 1000;
     const ROUNDS: usize = 9;
     let server = Server::builder().release().start();
-    let mut load = Load::connect(&server, CLIENTS);
+    let mut load = Load::connect(server.port(), CLIENTS);
     let [mut last, mut pings] = [const { Sample::new() }; 2];
     for round in 0..ROUNDS {
         progress(format_args!("{CLIENTS} wait for a lease, round {} of {ROUNDS}", round + 1));
@@ -89,10 +88,10 @@ fn crowd(table: &mut Table) {
         let neighbour = Neighbour::of(&server);
         let begun = Instant::now();
         holder.send(&[b"CACHE.FILL", key.as_bytes(), &token, &value]);
-        let reply: Arc<[u8]> = [b"*2\r\n", &bulk(b"value")[..], &bulk(&value)].concat().into();
-        load.receive(&reply);
+        let reply = [b"*2\r\n", &bulk(b"value")[..], &bulk(&value)].concat();
+        load.receive(&Answer::from(&reply));
         last.add_millis(begun.elapsed());
-        pings.add_millis(neighbour.longest());
+        pings.add(neighbour.leave().longest());
         assert_eq!(holder.reply_bytes(), b"OK");
     }
     table.add(&Row {

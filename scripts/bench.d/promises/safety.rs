@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::load::Load;
+use super::race::CLIENTS;
+use crate::load::{Answer, Load};
 use crate::process::cpu_seconds;
-use crate::race::CLIENTS;
-use crate::resp::{body, bulk, command};
 use crate::support::{Origin, Reply, Server};
 use crate::table::{Bound, Row, Sample, Table, Unit, progress};
+use crate::wire::{body, bulk, command};
 
 pub fn run(table: &mut Table) {
     guard(table);
@@ -39,7 +39,7 @@ fn guard(table: &mut Table) {
         .config("cache.allowed-hosts", &(list(|n| format!("*.h{n}.example")) + " 127.0.0.1"))
         .config("cache.allowed-ports", &(list(|n| format!("{}", n + 1)) + " 1024-65535"))
         .start();
-    let mut loads = [Load::connect(&plain, CLIENTS), Load::connect(&listed, CLIENTS)];
+    let mut loads = [Load::connect(plain.port(), CLIENTS), Load::connect(listed.port(), CLIENTS)];
     let [mut ratio, mut long] = [const { Sample::new() }; 2];
     for round in 0..ROUNDS {
         progress(format_args!("misses under a guard, round {} of {ROUNDS}", round + 1));
@@ -48,7 +48,7 @@ fn guard(table: &mut Table) {
             let exchanges: Vec<_> = (0..URLS)
                 .map(|n| {
                     let url = origin.url(&format!("/{which}/{round}/{n}"));
-                    (command(&["CACHE.GET", &url, "600", "20"]), bulk(&value))
+                    (command(&["CACHE.GET", &url, "600", "20"]), Answer::from(&bulk(&value)))
                 })
                 .collect();
             let before = cpu_seconds(server);
@@ -92,8 +92,8 @@ fn streams(table: &mut Table) {
         .start();
     let mut client = server.client();
     client.ok(&[b"SET", &b"http://a/hit"[..], &value]);
-    let mut load = Load::connect(&server, CLIENTS);
-    let (request, reply) = (command(&["CACHE.GET", "http://a/hit"]), bulk(&value));
+    let mut load = Load::connect(server.port(), CLIENTS);
+    let (request, reply) = (command(&["CACHE.GET", "http://a/hit"]), Answer::from(&bulk(&value)));
     let [mut ratio, mut quiet, mut rate] = [const { Sample::new() }; 3];
     for round in 0..ROUNDS {
         progress(format_args!("hits beside {STREAMS} downloads, round {} of {ROUNDS}", round + 1));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::load::{Load, Rate};
+use crate::load::{Answer, Load, Rate};
 use crate::process::cpu_seconds;
 use crate::support::Server;
 use crate::table::{Sample, progress};
@@ -58,7 +58,12 @@ pub fn run(
         progress(format_args!("{name}, round {} of {ROUNDS}", round + 1));
         let mut run = |contender: &Contender| {
             let before = cpu_seconds(server);
-            let run = load.closed_loop(&contender.request, &contender.reply, pipeline, ROUND);
+            let run = load.closed_loop(
+                &contender.request,
+                &Answer::from(&contender.reply),
+                pipeline,
+                ROUND,
+            );
             let used = cpu_seconds(server) - before;
             let requests = run.latency.len() * pipeline as u64;
             (run, used * 1e6 / requests as f64)

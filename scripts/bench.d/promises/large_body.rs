@@ -4,15 +4,14 @@
 //! Each round has a server of its own, so that no round finds memory that the
 //! one before has left.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::load::Load;
+use crate::load::{Answer, Load};
 use crate::neighbour::Neighbour;
 use crate::process::{command_micros, peak_resident_kib, resident_kib};
-use crate::resp::{body, bulk, command};
 use crate::support::{Gate, Origin, Reply, Server, Value, until};
 use crate::table::{Bound, Row, Sample, Table, Unit, progress};
+use crate::wire::{body, bulk, command};
 
 const SIZE: usize = 100 << 20;
 const ROUNDS: usize = 3;
@@ -21,7 +20,7 @@ const IDLE: Duration = Duration::from_millis(150);
 
 pub fn run(table: &mut Table) {
     let body = body(100, SIZE);
-    let reply: Arc<[u8]> = bulk(&body).into();
+    let reply = Answer::from(&bulk(&body));
     let origin = Origin::start();
     let mut stalls = Stalls::default();
     let [mut memory, mut memory_by_set] = [Sample::default(), Sample::default()];
@@ -34,7 +33,7 @@ pub fn run(table: &mut Table) {
         }));
         memory_by_set.add(peak(&origin, &body, |load, _| {
             load.send(&redis::pack_command(&[b"SET", &b"plain"[..], &body].map(<[u8]>::to_vec)));
-            load.receive(&Arc::from(&b"+OK\r\n"[..]));
+            load.receive(&Answer::from(&b"+OK\r\n"[..]));
             load.send(&command(&["GET", "plain"]));
             load.receive(&reply);
         }));
@@ -81,7 +80,7 @@ struct Stalls {
 impl Stalls {
     fn measure(&mut self, origin: &Origin, body: &[u8]) {
         let server = server();
-        self.idle.add_millis(Neighbour::longest_idle(&server, IDLE));
+        self.idle.add(Neighbour::idle(&server, IDLE).longest());
         let before = resident_kib(&server);
         let mut client = server.client();
         let gate = Gate::closed();
@@ -96,20 +95,20 @@ impl Stalls {
             until("the entry to be there", || server.call(&["EXISTS", &url]) == Ok(Value::Int(1)));
         });
         self.set.add(set);
-        self.ping.add_millis(ping);
+        self.ping.add(ping);
         assert!(client.bytes(&["CACHE.PEEK", &url]) == body);
         let (set, ping) = held(&server, || client.ok(&[b"SET", &b"plain"[..], body]));
         self.set_by_client.add(set);
-        self.ping_by_client.add_millis(ping);
+        self.ping_by_client.add(ping);
     }
 }
 
 /// Milliseconds that the server spent in `SET`, and the longest `PING` meanwhile.
-fn held(server: &Server, act: impl FnOnce()) -> (f64, Duration) {
+fn held(server: &Server, act: impl FnOnce()) -> (f64, f64) {
     server.call(&["CONFIG", "RESETSTAT"]).unwrap();
     let neighbour = Neighbour::of(server);
     act();
-    let longest = neighbour.longest();
+    let longest = neighbour.leave().longest();
     (command_micros(server, "set") / 1e3, longest)
 }
 
@@ -117,7 +116,7 @@ fn held(server: &Server, act: impl FnOnce()) -> (f64, Duration) {
 fn peak(origin: &Origin, body: &[u8], exchange: impl FnOnce(&mut Load, &str)) -> f64 {
     origin.on("/large", Reply::ok(body));
     let server = server();
-    let mut load = Load::connect(&server, 1);
+    let mut load = Load::connect(server.port(), 1);
     let before = resident_kib(&server);
     exchange(&mut load, &origin.url("/large"));
     (peak_resident_kib(&server) - before) as f64 * 1024.0 / SIZE as f64
