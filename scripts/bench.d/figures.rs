@@ -155,16 +155,19 @@ impl Figures {
 
     /// Keeps them in the folder for results, in the place of those of an earlier run.
     pub fn keep(&self, machine: &Machine) {
-        let figures: Vec<Value> = self.all.iter().map(Figure::to_json).collect();
         let mut whole = machine.to_json();
         whole["scenario"] = json!(self.scenario);
         whole["command"] = json!(format!("scripts/bench {}", self.scenario));
-        whole["figures"] = json!(figures);
-        let text = serde_json::to_string_pretty(&whole).expect("these are plain values");
+        let whole = serde_json::to_string_pretty(&whole).expect("these are plain values");
+        let whole = whole.strip_suffix("\n}").expect("an object");
+        // A figure a line: so it is short, and a later run's difference can be read.
+        let figures: Vec<String> =
+            self.all.iter().map(|f| format!("    {}", f.to_json())).collect();
+        let text = format!("{whole},\n  \"figures\": [\n{}\n  ]\n}}\n", figures.join(",\n"));
         let folder = results();
         fs::create_dir_all(&folder).expect("the folder for results");
         let file = folder.join(format!("{}.json", self.scenario));
-        fs::write(file, text + "\n").expect("the folder for results can be written to");
+        fs::write(file, text).expect("the folder for results can be written to");
     }
 }
 

@@ -106,11 +106,12 @@ fn hit_among(origin: &Origin, peer: &Peer, entries: usize) -> f64 {
     const HITS: usize = 20_000;
     /// Coprime to all the counts: its multiples visit every entry.
     const STRIDE: usize = 7_919;
-    const FILL: &str = "for n = 0, ARGV[2] - 1 do redis.call('SET', KEYS[1] .. n, ARGV[1]) end";
+    const FILL: &str =
+        "for n = 0, ARGV[2] - 1 do redis.call('SET', KEYS[1] .. n, ARGV[1], 'EX', 3600) end";
     let small: Arc<[u8]> = body(1, 64).into();
     let server = peer.server().expect("it is a Redis");
     let (urls, tongue) = (origin.url("/among/"), peer.tongue());
-    let prefix = if peer.name == GET { redis::plain_key(&urls) } else { urls.clone() };
+    let prefix = if peer.name == GET { redis::plain_key(&urls, true) } else { urls.clone() };
     server.call(&["FLUSHALL"]).unwrap();
     let count = entries.to_string();
     let words: [&[u8]; 6] =

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::figures::{Case, Figures, Metric};
 use crate::load::Load;
 use crate::machine::Machine;
-use crate::peers::redis::{CACHE_GET, GET};
+use crate::peers::redis::{CACHE_GET, GET, GET_FOR_EVER};
 use crate::peers::{Peer, Setting, nginx, python, redis, varnish};
 use crate::process::OffFirstCore;
 use crate::rounds::{ROUNDS, in_turn};
@@ -35,8 +35,8 @@ pub fn run(table: &mut Table, machine: &Machine) {
     {
         let _our_own = OffFirstCore::begin();
         let setting = Setting { is_on_one_core: true, ..Setting::before(&origin) };
-        let [get, cache_get] = redis::both(&setting);
-        let mut peers = vec![get, cache_get, nginx::start(&setting), varnish::start(&setting)];
+        let mut peers: Vec<Peer> = redis::all(&setting).into();
+        peers.extend([nginx::start(&setting), varnish::start(&setting)]);
         peers.extend(python::STRATEGIES.map(|name| python::start(&setting, name)));
         for size in SIZES {
             let path = format!("/{size}");
@@ -138,10 +138,11 @@ fn against_get(table: &mut Table, figures: &Figures, bytes: usize, pipeline: usi
         asked: Bound::AtLeast(asked),
         measured: figures.ratio(&case, THROUGHPUT, [CACHE_GET, GET]),
         beside: format!(
-            "GET {}; p99 {}, CPU {}",
+            "GET {}; p99 {}, CPU {}; of a string without expiry {}",
             figures.median(&case, GET, THROUGHPUT),
             Unit::Times.write(figures.ratio(&case, P99, [CACHE_GET, GET]).median()),
             Unit::Times.write(figures.ratio(&case, CPU, [CACHE_GET, GET]).median()),
+            Unit::Times.write(figures.ratio(&case, THROUGHPUT, [CACHE_GET, GET_FOR_EVER]).median()),
         ),
     });
 }

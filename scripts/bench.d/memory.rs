@@ -101,7 +101,7 @@ pub fn bytes_per_entry(name: &'static str, count: usize) -> f64 {
     if name == GET {
         let answer = Answer::from(&b"+OK\r\n"[..]);
         load.work_off(count, move |number| {
-            let key = redis::plain_key(&(urls.clone() + &url(number)));
+            let key = redis::plain_key(&(urls.clone() + &url(number)), true);
             (command(&[b"SET", key.as_bytes(), &value, b"EX", b"3600"]), answer.clone())
         });
     } else {

@@ -101,7 +101,7 @@ impl Peer {
 
     /// Has it hold a body of the origin's.
     pub fn warm(&self, url: &str, body: &[u8]) {
-        if let Tongue::Get = self.tongue {
+        if let Tongue::Get { .. } = self.tongue {
             self.store(url, body);
         }
         let mut load = self.load(1);
@@ -111,8 +111,14 @@ impl Peer {
 
     /// Puts a body as a plain string where `GET` finds it.
     pub fn store(&self, url: &str, body: &[u8]) {
+        let Tongue::Get { expires } = self.tongue else { panic!("{} has no strings", self.name) };
         let server = self.server.as_ref().expect("it is a Redis");
-        server.client().ok(&[b"SET", redis::plain_key(url).as_bytes(), body]);
+        let key = redis::plain_key(url, expires);
+        let mut words = vec![&b"SET"[..], key.as_bytes(), body];
+        if expires {
+            words.extend([&b"EX"[..], b"3600"]);
+        }
+        server.client().ok(&words);
     }
 
     /// Another client: one that pings the Redis, or asks an HTTP cache for a small body that it has.

@@ -8,7 +8,10 @@ use crate::process;
 use crate::support::Server;
 use crate::support::server::Builder;
 
+/// Of strings with an expiry, as a cache would store them.
 pub const GET: &str = "GET";
+/// Of strings that stay: Redis need not look up when they expire.
+pub const GET_FOR_EVER: &str = "GET, no expiry";
 pub const CACHE_GET: &str = "CACHE.GET";
 pub const CACHE_GET_STALE: &str = "CACHE.GET STALE";
 
@@ -16,6 +19,12 @@ pub const CACHE_GET_STALE: &str = "CACHE.GET STALE";
 pub fn both(setting: &Setting<'_>) -> [Peer; 2] {
     let server = Rc::new(builder(setting).start());
     [GET, CACHE_GET].map(|name| peer(name, &server, setting))
+}
+
+/// These, and `GET` of what does not expire.
+pub fn all(setting: &Setting<'_>) -> [Peer; 3] {
+    let server = Rc::new(builder(setting).start());
+    [GET, GET_FOR_EVER, CACHE_GET].map(|name| peer(name, &server, setting))
 }
 
 /// `CACHE.GET`, in a server of its own.
@@ -26,7 +35,8 @@ pub fn cache_get(setting: &Setting<'_>) -> Peer {
 
 fn peer(name: &'static str, server: &Rc<Server>, setting: &Setting<'_>) -> Peer {
     let tongue = match name {
-        GET => Tongue::Get,
+        GET => Tongue::Get { expires: true },
+        GET_FOR_EVER => Tongue::Get { expires: false },
         _ => Tongue::CacheGet { expiry: setting.expiry, stale: setting.stale },
     };
     Peer { name, port: server.port(), tongue, programs: vec![], server: Some(Rc::clone(server)) }
@@ -46,6 +56,7 @@ pub fn builder(setting: &Setting<'_>) -> Builder {
 }
 
 /// A key for the same body as a plain string, as long as its URL.
-pub fn plain_key(url: &str) -> String {
-    format!("body{}", &url["http".len()..])
+pub fn plain_key(url: &str, expires: bool) -> String {
+    let prefix = if expires { "body" } else { "kept" };
+    format!("{prefix}{}", &url["http".len()..])
 }

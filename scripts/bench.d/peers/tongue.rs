@@ -11,8 +11,10 @@ pub const PATIENCE: &str = "60";
 
 #[derive(Clone, Copy)]
 pub enum Tongue {
-    /// `GET` of a plain string.
-    Get,
+    /// `GET` of a plain string: one with an expiry, as a cache would store it, or without.
+    Get {
+        expires: bool,
+    },
     CacheGet {
         expiry: Duration,
         stale: Option<Duration>,
@@ -26,7 +28,7 @@ impl Tongue {
     /// The request for a URL of the origin.
     pub fn request(self, url: &str) -> Vec<u8> {
         match self {
-            Self::Get => command(&["GET", &redis::plain_key(url)]),
+            Self::Get { expires } => command(&["GET", &redis::plain_key(url, expires)]),
             Self::CacheGet { expiry, stale: None } => {
                 command(&["CACHE.GET", url, &seconds(expiry), PATIENCE])
             }
