@@ -208,11 +208,8 @@ pub fn encode_head(status: u16, headers: &Headers, store: &StoreHeaders) -> Vec<
     head
 }
 
-/// How many bytes at the start of an entry [`stamp`] may change.
-pub const STAMPED: usize = FIXED;
-
-/// Writes an entry's two times into its first [`STAMPED`] bytes.
-pub fn stamp(start: &mut [u8; STAMPED], fetched: Millis, fresh_until: FreshUntil) {
+/// Writes an entry's two times into its two fixed lines.
+pub fn stamp(start: &mut [u8; FIXED], fetched: Millis, fresh_until: FreshUntil) {
     let mut put = |at: std::ops::Range<usize>, number: Millis| {
         let digits = format!("{number:013}");
         start[at].copy_from_slice(&digits.as_bytes()[digits.len() - 13..]);

@@ -13,6 +13,7 @@ pub mod flights;
 pub mod freshness;
 pub mod guard;
 pub mod headers;
+pub mod incoming;
 pub mod key;
 pub mod lease;
 pub mod networks;

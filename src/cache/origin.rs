@@ -7,6 +7,7 @@ use url::Url;
 use super::entry::Validators;
 use super::error::FetchError;
 use super::headers::Headers;
+use super::incoming::Incoming;
 use super::variant::Variant;
 
 /// One download to be made.
@@ -24,13 +25,11 @@ pub struct Request {
     pub max_body: u64,
 }
 
-/// Where a response is written as it comes; an error of [`Sink::begin`] or [`Sink::append`] is not
-/// possible, the size is watched by the origin.
+/// Who takes a response.
 pub trait Sink {
-    /// A success begins: its status and headers. Called once, before any byte of the body.
-    fn begin(&mut self, status: u16, headers: &Headers);
-    /// The next bytes of the decoded body.
-    fn append(&mut self, bytes: &[u8]);
+    /// A success begins: its status and headers, and how long its decoded body is said to be. Answers where
+    /// that is written as it comes. Called once.
+    fn begin(&mut self, status: u16, headers: &Headers, length: Option<u64>) -> &mut Incoming;
 }
 
 /// How a download ended well.

@@ -122,7 +122,7 @@ fn ask(ctx: &Ctx, module: &Module, wish: &Wish<'_>) -> Result<Asked, CacheError>
     let open = ReadKey::open_named(ctx, &wish.key.name);
     let found = judge(open.as_ref(), wish.options.stale, wish.now)?;
     let body = |found: &Found<'_>| {
-        Asked::There(Place::Body(Arc::from(found.body().unwrap_or_default()), 0))
+        Asked::There(Place::Body(Arc::new(found.body().unwrap_or_default().to_vec()), 0))
     };
     Ok(match wish.prospect(ctx, module, &found)? {
         Prospect::Serve(source) => {

@@ -1,7 +1,7 @@
-//! The download: on a thread of the pool, from the origin into the string that will be stored.
+//! The download: on a thread of the pool, from the origin to the string that will be stored.
 //!
-//! The string is Redis's own, and it is built here, off the server's main thread: head first, then the
-//! body as it comes. So it is never copied again on its way into the keyspace.
+//! The string is Redis's own, and it is made here, off the server's main thread, when the response is whole. So
+//! it is never copied on the main thread on its way into the keyspace.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use crate::cache::entry;
 use crate::cache::error::FetchError;
 use crate::cache::flights::Progress;
 use crate::cache::headers::{Headers, StoreHeaders, forbid_storing};
+use crate::cache::incoming::Incoming;
 use crate::cache::key::without_query;
 use crate::cache::origin::{Fetched, Origin, Request, Sink};
 use crate::cache::permit::Permit;
-use crate::module::STATS;
+use crate::module::{self, STATS};
 use crate::server::log;
-use crate::server::value::Value;
 
 /// What a download thread is given.
 pub struct Job {
@@ -57,7 +57,8 @@ pub fn run(job: Job, origin: &dyn Origin) {
     let start = Instant::now();
     let mut task = job.task;
     task.request.time_left = task.deadline.saturating_duration_since(start);
-    let outcome = fetch(&task, origin, job.progress);
+    let waiting = || module::get().flights().waiting(job.permit.flight());
+    let outcome = fetch(&task, origin, job.progress, waiting);
     let took = start.elapsed();
     STATS.downloaded_for(took);
     report(&without_query(task.request.url.as_str()), took, &outcome);
@@ -72,17 +73,21 @@ enum Arrived {
     StillGood(Headers),
 }
 
-fn fetch(task: &Task, origin: &dyn Origin, progress: Progress) -> Result<Arrived, FetchError> {
+fn fetch(
+    task: &Task,
+    origin: &dyn Origin,
+    progress: Progress,
+    waiting: impl FnOnce() -> usize,
+) -> Result<Arrived, FetchError> {
     if task.request.time_left.is_zero() {
         return Err(FetchError::Timeout);
     }
-    let mut response = Arriving { task, progress, filling: None, forbidden: false };
+    let mut response = Arriving { task, progress, incoming: None, forbidden: false };
     match origin.fetch(&task.request, &mut response)? {
         Fetched::NotModified(headers) => Ok(Arrived::StillGood(headers)),
         Fetched::Whole => {
-            let filling = response.filling.ok_or_else(|| FetchError::failed("no response"))?;
-            let (value, body_at) = filling;
-            let mut filled = Filled::seal(value, body_at, task.life)?;
+            let incoming = response.incoming.ok_or_else(|| FetchError::failed("no response"))?;
+            let mut filled = Filled::seal(incoming.complete(), task.life, waiting)?;
             filled.must_not_be_stored = response.forbidden;
             Ok(Arrived::Entry(filled))
         }
@@ -93,24 +98,18 @@ fn fetch(task: &Task, origin: &dyn Origin, progress: Progress) -> Result<Arrived
 struct Arriving<'a> {
     task: &'a Task,
     progress: Progress,
-    /// The string, and where in it the body begins; there once the head is.
-    filling: Option<(Value, usize)>,
+    /// There once the head is.
+    incoming: Option<Incoming>,
     /// Whether the origin forbids to store it, and is heeded.
     forbidden: bool,
 }
 
 impl Sink for Arriving<'_> {
-    fn begin(&mut self, status: u16, headers: &Headers) {
+    fn begin(&mut self, status: u16, headers: &Headers, length: Option<u64>) -> &mut Incoming {
         self.forbidden = self.task.respect_no_store && forbid_storing(headers);
         let head = entry::encode_head(status, headers, &self.task.store_headers);
-        self.filling = Some((Value::new(&head), head.len()));
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        if let Some((value, _)) = &mut self.filling {
-            value.append(bytes);
-            self.progress.add(bytes.len());
-        }
+        let (most, progress) = (self.task.request.max_body, self.progress.clone());
+        self.incoming.insert(Incoming::new(head, length, most, progress))
     }
 }
 

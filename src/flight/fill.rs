@@ -17,7 +17,6 @@ use crate::server::args::Arg;
 use crate::server::blocked::Blocked;
 use crate::server::ctx::Ctx;
 use crate::server::main_thread;
-use crate::server::value::Value;
 
 /// The largest value that is copied on the main thread; a larger one blocks its client for the time that
 /// takes on another.
@@ -59,12 +58,12 @@ impl Fill<'_> {
             self.land_later(ctx, module, flight);
             return Ok(());
         }
-        let filled = self.recipe().make(self.value.bytes())?;
-        let size = filled.stored().len();
-        let inline = telling::may_answer_inline(module.flights().waiting(flight), size);
-        let copy = (!inline).then(|| filled.stored().into());
-        let ready = Ready { copy, ..Ready::default() };
-        let landing = landing::touch_down(ctx, module, flight, filled, ready);
+        let waiting = module.flights().waiting(flight);
+        let mut filled = self.recipe().make(self.value.bytes(), || waiting)?;
+        if !telling::may_answer_inline(waiting, filled.stored().len()) {
+            filled.make_copy();
+        }
+        let landing = landing::touch_down(ctx, module, flight, filled, Ready::default());
         self.receipt().settle(module, landing)?;
         ctx.reply_ok();
         Ok(())
@@ -85,7 +84,8 @@ impl Fill<'_> {
         module.filled_tokens().insert(self.token, &self.key, clock::now());
         let client = Blocked::briefly::<Room>(ctx);
         module.answerer().run(move || {
-            let filled = recipe.make(value.bytes());
+            let waiting = || module::get().flights().waiting(flight);
+            let filled = recipe.make(value.bytes(), waiting);
             main_thread::post(move |ctx| {
                 drop(value);
                 land_copied(ctx, flight, filled, client, receipt);
@@ -110,14 +110,12 @@ struct Recipe {
 
 impl Recipe {
     /// Bare, so that plain `GET` reads it; but a value that would be mistaken for one with a head gets one.
-    fn make(&self, bytes: &[u8]) -> Result<Filled, FetchError> {
+    fn make(&self, bytes: &[u8], waiting: impl FnOnce() -> usize) -> Result<Filled, FetchError> {
         if !self.keeps_stale && matches!(entry::decode(bytes), Stored::Bare(_)) {
-            return Filled::seal(Value::new(bytes), 0, self.life);
+            return Filled::bare(bytes, self.life);
         }
         let head = entry::encode_head(200, &vec![], &StoreHeaders::default());
-        let mut value = Value::new(&head);
-        value.append(bytes);
-        Filled::seal(value, head.len(), self.life)
+        Filled::seal(([&head, bytes].concat(), head.len()), self.life, waiting)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What fills an entry, on its way to the keyspace; and the life that it begins there.
 
-use crate::cache::entry::{self, STAMPED};
+use std::sync::Arc;
+
+use crate::cache::entry;
 use crate::cache::error::FetchError;
 use crate::cache::freshness::{Expiry, FreshUntil};
 use crate::cache::seconds::Millis;
@@ -41,9 +43,14 @@ impl Life {
     }
 }
 
+/// From this size on, what an entry was made from is kept for the replies of several waiters.
+const LARGE: usize = 64 * 1024;
+
 /// A complete entry on its way to the keyspace.
 pub struct Filled {
     value: Value,
+    /// The same bytes once more, which any thread may read at any time, for the replies of several waiters.
+    copy: Option<Arc<Vec<u8>>>,
     body_at: usize,
     /// When it is gone from the keyspace; `None` for never.
     pub ends: Option<Millis>,
@@ -52,20 +59,58 @@ pub struct Filled {
 }
 
 impl Filled {
-    /// Completes an entry whose body begins at `body_at`, or a bare body (0). Its life begins now that it is
-    /// whole, not when its first byte came.
+    /// Completes an entry with a head, whose body begins at the number, and for which `waiting` tells how
+    /// many wait. Its life begins now that it is whole, not when its first byte came.
     ///
     /// # Errors
     /// As [`Life::begin`].
-    pub fn seal(mut value: Value, body_at: usize, life: Life) -> Result<Self, FetchError> {
+    pub fn seal(
+        (mut bytes, body_at): (Vec<u8>, usize),
+        life: Life,
+        waiting: impl FnOnce() -> usize,
+    ) -> Result<Self, FetchError> {
         let Moments { now, fresh_until, ends } = life.begin()?;
-        if body_at > 0
-            && let Some(start) = value.start_mut::<STAMPED>()
-        {
+        if let Some(start) = bytes.first_chunk_mut() {
             entry::stamp(start, now, fresh_until);
         }
-        value.trim();
-        Ok(Self { value, body_at, ends, must_not_be_stored: false })
+        let mut filled = Self { body_at, ..Self::of(Value::new(&bytes), ends) };
+        // One waiter's reply is written from the string, before that is stored: so the body is in memory twice
+        // at most. What is small is not worth looking, which takes the flight table's lock.
+        if bytes.len() > LARGE && waiting() > 1 {
+            bytes.shrink_to_fit();
+            filled.copy = Some(Arc::new(bytes));
+        }
+        Ok(filled)
+    }
+
+    /// Completes an entry without a head.
+    ///
+    /// # Errors
+    /// As [`Life::begin`].
+    pub fn bare(body: &[u8], life: Life) -> Result<Self, FetchError> {
+        let ends = life.begin()?.ends;
+        Ok(Self::of(Value::new(body), ends))
+    }
+
+    const fn of(value: Value, ends: Option<Millis>) -> Self {
+        Self { value, copy: None, body_at: 0, ends, must_not_be_stored: false }
+    }
+
+    /// Whether there is a copy for several waiters.
+    pub const fn has_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// Sees to it that there is one, which takes a time that grows with the body.
+    pub fn make_copy(&mut self) {
+        if self.copy.is_none() {
+            self.copy = Some(Arc::new(self.value.bytes().to_vec()));
+        }
+    }
+
+    /// Takes the copy out, if there is one.
+    pub fn take_copy(&mut self) -> Option<Arc<Vec<u8>>> {
+        self.copy.take()
     }
 
     /// All of it, as it will be stored.

@@ -6,8 +6,9 @@
 //! - Small and few replies are written here; that costs less than handing them over.
 //! - A large body with one waiter: its reply is written first, off the main thread, from the string that
 //!   is about to be stored; then the flight lands.
-//! - Several waiters: a copy of the entry is made first, off the main thread, and their replies are
-//!   written from that. The stored string itself is the main thread's from the moment it is stored.
+//! - Several waiters: their replies are written from a copy of the entry. The stored string itself is the main
+//!   thread's from the moment it is stored. A download has the copy at hand, since it reads into it; where
+//!   waiters have come too late for that, it is made first, off the main thread.
 //!
 //! In each case clients are released after the entry is stored: who has the answer finds the entry.
 //! A flight that found the entry to be still good lands in `revalidation`; one that a client fills begins its
@@ -15,7 +16,6 @@
 
 use std::ffi::CStr;
 use std::fmt;
-use std::sync::Arc;
 
 use super::answer::{Shape, Source, write_stored};
 use super::download::Brought;
@@ -89,13 +89,11 @@ pub fn take_down(ctx: &Ctx, module: &Module, flight: FlightId) -> Option<Landed>
     Some(landed)
 }
 
-/// What has been made ready for a landing.
+/// What has been made ready for a landing, beside the entry.
 #[derive(Default)]
 pub struct Ready {
     /// The first waiter, its reply written.
     pub first: Option<Answered>,
-    /// The entry, for all others.
-    pub copy: Option<Arc<[u8]>>,
     /// Who is to be told how it went.
     pub then: Option<Then>,
 }
@@ -104,9 +102,15 @@ pub struct Ready {
 pub type Then = Box<dyn FnOnce(Landing) + Send>;
 
 /// Lands, or first has made ready what the main thread must not do itself.
-pub fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mut ready: Ready) {
+pub fn approach(
+    ctx: &Ctx,
+    module: &Module,
+    flight: FlightId,
+    mut filled: Filled,
+    mut ready: Ready,
+) {
     let waiting = module.flights().waiting(flight);
-    if ready.copy.is_some() || telling::may_answer_inline(waiting, filled.stored().len()) {
+    if filled.has_copy() || telling::may_answer_inline(waiting, filled.stored().len()) {
         let then = ready.then.take();
         let landing = touch_down(ctx, module, flight, filled, ready);
         if let Some(then) = then {
@@ -125,7 +129,7 @@ pub fn approach(ctx: &Ctx, module: &Module, flight: FlightId, filled: Filled, mu
                 let write = |ctx: &Ctx| write_stored(ctx, shape, filled.stored(), source);
                 ready.first = Some(client.answer(write));
             }
-            None => ready.copy = Some(Arc::from(filled.stored())),
+            None => filled.make_copy(),
         }
         main_thread::post(move |ctx| approach(ctx, &module::get(), flight, filled, ready));
     });
@@ -149,26 +153,28 @@ pub fn touch_down(
     ctx: &Ctx,
     module: &Module,
     flight: FlightId,
-    filled: Filled,
+    mut filled: Filled,
     ready: Ready,
 ) -> Landing {
+    let (size, copy) = (filled.stored().len(), filled.take_copy());
     let Some(landed) = take_down(ctx, module, flight) else {
-        let_go(module, filled.into_value());
+        let_go(module, size, (filled.into_value(), copy));
         return None;
     };
     let body_at = filled.body_at();
     let kept = store(ctx, module, &landed, filled);
     unmark(ctx, &landed.lock);
     drop(ready.first);
-    let entry = match ready.copy {
+    let entry = match &copy {
         Some(copy) => telling::ForAll::Copy(copy),
         None => telling::ForAll::Inline(kept.bytes()),
     };
     telling::answer_all(ctx, module, landed, &entry, body_at, None);
+    let_go(module, size, copy);
     Some(match kept {
         Kept::Shared(_) => Ok(()),
         Kept::Own(value, reason) => {
-            let_go(module, value);
+            let_go(module, size, value);
             Err(reason)
         }
     })
@@ -305,9 +311,9 @@ pub fn unmark(ctx: &Ctx, lock: &LockMark) {
     }
 }
 
-/// Frees a large value off the main thread: unmapping takes milliseconds.
-fn let_go(module: &Module, value: Value) {
-    if value.bytes().len() >= LARGE {
-        module.answerer().run(move || drop(value));
+/// Frees what is large off the main thread: unmapping takes milliseconds.
+fn let_go(module: &Module, size: usize, what: impl Send + 'static) {
+    if size >= LARGE {
+        module.answerer().run(move || drop(what));
     }
 }

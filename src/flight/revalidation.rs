@@ -74,9 +74,10 @@ fn answer(ctx: &Ctx, module: &Module, landed: landing::Landed, stored: &[u8]) {
 /// How an entry gets its new life.
 struct Renewal {
     body_length: usize,
-    /// Its new head: in the place of the old one, or for a copy of the entry.
+    /// Its new head, to be written in the place of the old one.
     head: Vec<u8>,
-    copy_of_body: Option<Vec<u8>>,
+    /// Whether the body is there too, since the head is longer than the old one: the entry is written anew.
+    anew: bool,
 }
 
 impl Renewal {
@@ -100,12 +101,13 @@ impl Renewal {
         let (body_length, body_at) = (entry.body().len(), entry.body_at());
         let mut head = entry.updated_head(headers, &task.store_headers);
         if entry::pad_head(&mut head, body_at) {
-            return Self { body_length, head, copy_of_body: None };
+            return Self { body_length, head, anew: false };
         }
         if body_length <= SMALL {
-            return Self { body_length, head, copy_of_body: Some(entry.body().to_vec()) };
+            head.extend_from_slice(entry.body());
+            return Self { body_length, head, anew: true };
         }
-        Self { body_length, head: stored[..body_at].to_vec(), copy_of_body: None }
+        Self { body_length, head: stored[..body_at].to_vec(), anew: false }
     }
 
     /// Writes it. `then` is shown the renewed entry before its end is set: that may be a moment which has
@@ -122,12 +124,10 @@ impl Renewal {
         if let Some(start) = self.head.first_chunk_mut() {
             entry::stamp(start, now, fresh_until);
         }
-        if let Some(body) = self.copy_of_body {
-            let mut value = Value::new(&self.head);
-            value.append(&body);
-            let stored =
-                keyspace::store(ctx, &key.name, value, ends).map_err(|(refusal, _)| refusal)?;
-            then(stored.bytes());
+        if self.anew {
+            keyspace::store(ctx, &key.name, Value::new(&self.head), ends)
+                .map_err(|(refusal, _)| refusal)?;
+            then(&self.head);
             return Ok(());
         }
         keyspace::overwrite(ctx, &key.name, &self.head)?;

@@ -1,7 +1,7 @@
 //! Telling all who wait for a flight how it ended.
 //!
 //! Few clients, and small replies, are answered on the spot. What is more goes to the answerer, with one copy
-//! of the entry for all: nothing here takes longer the larger the body is.
+//! of the entry for all, which has been made before: nothing here takes longer the larger the body is.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub enum ForAll<'a> {
     /// Small enough, and they few enough, to be answered at once.
     Inline(&'a [u8]),
     /// To be answered by the answerer.
-    Copy(Arc<[u8]>),
+    Copy(&'a Arc<Vec<u8>>),
 }
 
 impl ForAll<'_> {
@@ -76,7 +76,7 @@ pub fn answer_all(
             }
             (Recipient::Place(group, place), entry) => {
                 let copy = match entry {
-                    ForAll::Inline(bytes) => Arc::from(*bytes),
+                    ForAll::Inline(bytes) => Arc::new(bytes.to_vec()),
                     ForAll::Copy(copy) => Arc::clone(copy),
                 };
                 arrive(ctx, module, group, place, Place::Body(copy, body_at));
@@ -102,12 +102,12 @@ pub fn answer_stored(
     leaders: Option<Source>,
 ) {
     let waiting = landed.waiting();
-    let for_all = if waiting <= 1 || may_answer_inline(waiting, stored.len()) {
-        ForAll::Inline(stored)
+    if waiting <= 1 || may_answer_inline(waiting, stored.len()) {
+        answer_all(ctx, module, landed, &ForAll::Inline(stored), body_at, leaders);
     } else {
-        ForAll::Copy(Arc::from(stored))
-    };
-    answer_all(ctx, module, landed, &for_all, body_at, leaders);
+        let copy = Arc::new(stored.to_vec());
+        answer_all(ctx, module, landed, &ForAll::Copy(&copy), body_at, leaders);
+    }
 }
 
 /// Tells them all that there is nothing for them, and why.

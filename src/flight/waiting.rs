@@ -83,7 +83,7 @@ pub enum Place {
     /// Null for good.
     Null,
     /// A stored string, and where its body begins.
-    Body(Arc<[u8]>, usize),
+    Body(Arc<Vec<u8>>, usize),
     /// An error line.
     Error(Arc<str>),
 }

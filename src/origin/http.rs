@@ -18,6 +18,7 @@ use super::resolver::GuardedResolver;
 use crate::cache::error::{Denied, FetchError};
 use crate::cache::guard::Guard;
 use crate::cache::headers::Headers;
+use crate::cache::incoming::Incoming;
 use crate::cache::origin::{Fetched, Origin, Request, Sink, is_success};
 use crate::cache::variant::Method;
 
@@ -29,9 +30,6 @@ const KEPT: Duration = Duration::from_secs(30);
 
 /// The most bytes of headers that a response may have, names and values.
 const MOST_HEADERS: u32 = 64 * 1024;
-
-/// How much of a body is read at a time: it lies on the thread's stack, which is small.
-const CHUNK: usize = 16 * 1024;
 
 /// The origin side of all flights.
 pub struct HttpOrigin {
@@ -119,7 +117,8 @@ impl Origin for HttpOrigin {
             let reason = status.canonical_reason().unwrap_or_default();
             return Err(FetchError::Status(status.as_u16(), reason));
         }
-        if response.content_length().is_some_and(|length| length > request.max_body) {
+        let mut length = response.content_length();
+        if length.is_some_and(|length| length > request.max_body) {
             return Err(FetchError::TooLarge);
         }
         let mut headers = headers(&response);
@@ -127,11 +126,12 @@ impl Origin for HttpOrigin {
         let coding = coding.and_then(|value| Coding::parse(value.as_bytes()));
         if coding.is_some() {
             // They describe the body as it came over the wire.
+            length = None;
             let of_the_wire = [CONTENT_ENCODING.as_str(), CONTENT_LENGTH.as_str()];
             headers.retain(|(name, _)| !of_the_wire.contains(&name.as_str()));
         }
-        sink.begin(status.as_u16(), &headers);
-        read_body(response, coding, request.max_body, sink)?;
+        let incoming = sink.begin(status.as_u16(), &headers, length);
+        read_body(response, coding, request.max_body, incoming)?;
         Ok(Fetched::Whole)
     }
 }
@@ -174,26 +174,19 @@ fn headers(response: &Response) -> Headers {
     pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-/// Counts what comes out of the decoder, too: a small body may unpack to a huge one.
+/// What comes out of the decoder is under the same cap, which `incoming` knows: a small body may unpack to a
+/// huge one.
 fn read_body(
     response: Response,
     coding: Option<Coding>,
     max: u64,
-    sink: &mut dyn Sink,
+    incoming: &mut Incoming,
 ) -> Result<(), FetchError> {
     let mut body = decoded(response, coding, max).map_err(|error| explain_read(&error))?;
-    let mut chunk = [0; CHUNK];
-    let mut total = 0_u64;
     loop {
-        match body.read(&mut chunk) {
+        match body.read(incoming.room()) {
             Ok(0) => return Ok(()),
-            Ok(length) => {
-                total += length as u64;
-                if total > max {
-                    return Err(FetchError::TooLarge);
-                }
-                sink.append(&chunk[..length]);
-            }
+            Ok(count) => incoming.arrived(count)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(explain_read(&error)),
         }

@@ -1,7 +1,7 @@
-//! A string that is built off the server lock, byte by byte, and then put in place whole.
+//! A string that is made off the server lock, and then put in place whole.
 //!
 //! It is Redis's own string object, so that storing it copies nothing: the keyspace takes a reference.
-//! Until then it has one owner, who may grow it on any thread. Once stored, its count of references is
+//! Until then it has one owner, on whichever thread. Once stored, its count of references is
 //! the main thread's business: it becomes a [`SharedValue`], which cannot leave that thread.
 
 use std::marker::PhantomData;
@@ -15,13 +15,13 @@ pub struct Value {
     string: NonNull<raw::RedisModuleString>,
 }
 
-// SAFETY: the one owner moves with the value; creating, appending to, trimming and freeing an unshared
-// string touch no state of the server but its allocator, which is thread-safe. A stored one is shared
+// SAFETY: the one owner moves with the value; creating, reading and freeing an unshared string touch no
+// state of the server but its allocator, which is thread-safe. A stored one is shared
 // with the keyspace and no `Value` any more (`SharedValue`).
 unsafe impl Send for Value {}
 
 impl Value {
-    /// A new string that begins with these bytes.
+    /// A new string of these bytes.
     pub fn new(bytes: &[u8]) -> Self {
         // SAFETY: without a context the string belongs to the caller alone; the bytes are copied. The
         // server aborts rather than return null when memory is out.
@@ -34,37 +34,10 @@ impl Value {
         Self { string }
     }
 
-    /// Appends bytes.
-    pub fn append(&mut self, bytes: &[u8]) {
-        // SAFETY: the string is unshared (`Send`), so that growing it in place is allowed.
-        unsafe {
-            api!(RedisModule_StringAppendBuffer(
-                ptr::null_mut(),
-                self.string.as_ptr(),
-                bytes.as_ptr().cast(),
-                bytes.len()
-            ));
-        }
-    }
-
     /// All its bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the string lives as long as `self`, and changing it takes `&mut self`.
+        // SAFETY: the string lives as long as `self`, and nobody changes it.
         unsafe { string_bytes(self.string.as_ptr()) }
-    }
-
-    /// Its first `N` bytes, to be changed in place; `None` if it has fewer.
-    pub fn start_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        let start = self.bytes().first_chunk::<N>()?.as_ptr().cast_mut();
-        // SAFETY: the buffer is heap memory of an unshared string, borrowed exclusively through `self`;
-        // only the API's signature calls it const. `first_chunk` has checked its length.
-        Some(unsafe { &mut *start.cast() })
-    }
-
-    /// Gives back the memory that growing left over.
-    pub fn trim(&mut self) {
-        // SAFETY: the string is unshared (`Send`).
-        unsafe { api!(RedisModule_TrimStringAllocation(self.string.as_ptr())) };
     }
 
     pub(super) const fn raw(&self) -> *mut raw::RedisModuleString {

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use crate::canary::RawOrigin;
 use crate::fetched::fetch;
 use crate::scene::{BODY, Scene};
-use crate::support::Reply;
+use crate::support::{Gate, Reply, until};
 
 const TOO_LARGE: &str = "TOOLARGE the body exceeds cache.max-body-size";
 
@@ -146,6 +146,35 @@ fn many_bombs_at_once_take_no_more_than_their_limits_together() {
     let peak = scene.server.gauge("used_memory_peak");
     assert!(peak < before + (320 << 20), "{before} bytes have become {peak}");
     scene.still_works();
+}
+
+#[test]
+fn a_large_body_is_in_memory_once_when_all_have_it_however_many_waited() {
+    const SIZE: usize = 8 << 20;
+    let scene = Scene::new();
+    scene.still_works();
+    let body: Vec<u8> = (0..=250).cycle().take(SIZE).collect();
+    for waiting in [0, 1, 2, 20] {
+        for (framing, reply) in
+            [("length", Reply::ok(&body)), ("chunked", Reply::ok(&body).chunked(100_000))]
+        {
+            let before = scene.server.gauge("used_memory");
+            let gate = Gate::closed();
+            let url = scene.serve(&format!("/{framing}/{waiting}"), reply.gate(&gate));
+            scene.server.client().null(&["CACHE.GET", &url, "60", "0.01"]);
+            let mut waiters = scene.waiters(&url, waiting);
+            gate.open();
+            for waiter in &mut waiters {
+                assert!(waiter.reply_bytes() == body, "{url}");
+            }
+            drop(waiters);
+            scene.until_fresh(&url);
+            let most = before + (SIZE + SIZE / 2) as u64;
+            until("the memory to be free", || scene.server.gauge("used_memory") < most);
+            let read = scene.server.client().bytes(&["CACHE.PEEK", &url]);
+            assert!(read == body, "{url}");
+        }
+    }
 }
 
 #[test]

@@ -121,6 +121,24 @@ fn the_bytes_that_have_come_so_far_are_told() {
 }
 
 #[test]
+fn an_announced_length_takes_no_memory_before_its_bytes_come() {
+    let mut scene = Scene::new();
+    scene.still_works();
+    let before = scene.server.gauge("used_memory");
+    let gate = Gate::closed();
+    let lie = "HTTP/1.1 200 OK\r\nContent-Length: 62914560\r\n\r\n0123456789";
+    let url = scene.serve("/liar", Reply::raw(lie).gate_body(lie.len(), &gate));
+    let mut waiter = scene.waiters(&url, 1).remove(0);
+    until_equal("its ten bytes", &10, || flights(&mut scene.client)[0].bytes);
+    let now = scene.server.gauge("used_memory");
+    assert!(now < before + (1 << 20), "{before} bytes have become {now}");
+    gate.open();
+    let error = waiter.reply_error();
+    assert!(error.starts_with("FETCHFAILED "), "{error}");
+    assert!(!scene.exists(&url));
+}
+
+#[test]
 fn a_lease_is_told_of_as_such() {
     let mut scene = Scene::new();
     let token = Answer::of(scene.client.call(&["CACHE.LEASE", "board"]).unwrap()).token();

@@ -39,7 +39,7 @@ pub fn run(table: &mut Table) {
     table.add(&Row {
         what: "16 MiB into the keyspace: copies".into(),
         unit: Unit::Times,
-        asked: Bound::AtMost(7.0),
+        asked: Bound::AtMost(2.5),
         measured,
         beside: format!(
             "without growing {:.2}; chunked {:.2}, gzip {:.2}",
