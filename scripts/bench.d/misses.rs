@@ -65,7 +65,8 @@ fn instant(figures: &mut Figures, origin: &Origin) {
 }
 
 fn slow(figures: &mut Figures, origin: &Origin, urls: usize) {
-    origin.otherwise(|request| answer(request).delay(SLOW));
+    // Thousands of connections for each peer: none is worth keeping, and there is a limit to open files.
+    origin.otherwise(|request| answer(request).delay(SLOW).close_after());
     let case = slow_case(origin.is_tls(), urls);
     let peers = peers(origin, urls);
     let peers: Vec<&Peer> = peers.iter().collect();

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::Server;
 use crate::support::client::bytes_of;
@@ -141,10 +141,21 @@ fn status(pid: u32, name: &str) -> u64 {
 
 /// How busy the machine is with other things than this benchmark, from 0 to 1.
 pub fn busy_elsewhere() -> f64 {
+    busy_for(Duration::from_millis(500))
+}
+
+/// Waits until the machine has nothing to do: who had the last turn may still be tidying up after a thousand
+/// clients, and that is not to be the next one's burden. Where something else keeps it busy, it is not waited for.
+pub fn until_quiet() {
+    let give_up = Instant::now() + Duration::from_secs(3);
+    while busy_for(Duration::from_millis(50)) > 0.15 && Instant::now() < give_up {}
+}
+
+fn busy_for(span: Duration) -> f64 {
     let before = processor_ticks();
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(span);
     let after = processor_ticks();
-    1.0 - (after.idle - before.idle) / (after.all - before.all)
+    1.0 - (after.idle - before.idle) / (after.all - before.all).max(1.0)
 }
 
 struct Ticks {

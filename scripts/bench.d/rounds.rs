@@ -2,6 +2,7 @@
 //! meanwhile falls on all of it alike.
 
 use crate::peers::Peer;
+use crate::process::until_quiet;
 use crate::table::progress;
 
 /// As many as a median with a spread needs.
@@ -14,6 +15,7 @@ pub fn in_turn(what: &str, rounds: usize, peers: &[&Peer], mut turn: impl FnMut(
         for at in 0..peers.len() {
             let peer = peers[(round + at) % peers.len()];
             progress(format_args!("{what}, round {} of {rounds}, {}", round + 1, peer.name));
+            until_quiet();
             turn(peer, round);
         }
     }

@@ -84,7 +84,9 @@ impl Origin {
         let acceptor = identity.as_ref().map(Identity::acceptor);
         let shared = Arc::clone(&site);
         runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let accepted = listener.accept().await;
+                let (stream, _) = accepted.expect("cannot accept; is `ulimit -n` too low?");
                 tokio::spawn(connection(stream, acceptor.clone(), Arc::clone(&shared)));
             }
         });
