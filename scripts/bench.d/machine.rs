@@ -22,10 +22,7 @@ impl Machine {
             processor: field("/proc/cpuinfo", "model name").unwrap_or("of an unknown model".into()),
             cores: thread::available_parallelism().map_or(1, usize::from),
             memory_gib: memory_gib(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
-                .unwrap_or_default()
-                .trim()
-                .into(),
+            kernel: kernel(),
             versions: versions(),
         }
     }
@@ -94,6 +91,12 @@ fn output(program: &str, arguments: &[&str]) -> String {
     };
     let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     String::from_utf8_lossy(&said).trim().to_owned()
+}
+
+/// Its version, without what a distributor calls it.
+fn kernel() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.split('-').next().unwrap_or_default().trim().to_owned()
 }
 
 fn memory_gib() -> u64 {

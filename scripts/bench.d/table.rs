@@ -187,6 +187,9 @@ impl Table {
 
     pub fn end(&self) {
         let Self { rows, missed, .. } = self;
+        if *rows == 0 {
+            return;
+        }
         println!("\n{} of {rows} bounds hold, {missed} are missed.", rows - missed);
     }
 }

@@ -30,13 +30,14 @@ pub fn start(setting: &Setting<'_>) -> Peer {
     Peer { name: VARNISH, port, tongue: Tongue::Http, programs, server: None }
 }
 
-/// Threads for as many downloads and clients as any scenario has, there from the start; and room for
-/// connections that come at once.
-const PARAMETERS: [&str; 6] = [
+/// Threads for as many downloads and clients as any scenario has, some of them there from the start; and room
+/// for connections that come at once, which are reset where the queue for a thread is full.
+const PARAMETERS: [&str; 7] = [
     "thread_pools=2",
-    "thread_pool_min=200",
+    "thread_pool_min=500",
     "thread_pool_max=5000",
     "thread_pool_add_delay=0",
+    "thread_queue_limit=5000",
     "listen_depth=4096",
     "timeout_idle=300",
 ];

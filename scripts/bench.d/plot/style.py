@@ -32,8 +32,8 @@ LOOKS = {
     "lock-and-poll": Look("lock-and-poll (Python)", "#cc79a7", "P"),
     "tutorial": Look("tutorial (Python)", "#3b3561", "X"),
 }
-OURS, OURS_STALE, GET = "CACHE.GET", "CACHE.GET STALE", "GET"
-REFERENCES = {GET, "GET, no expiry", "BLPOP"}
+OURS, OURS_STALE, GET, GET_FOR_EVER = "CACHE.GET", "CACHE.GET STALE", "GET", "GET, no expiry"
+REFERENCES = {GET, GET_FOR_EVER, "BLPOP"}
 # Each hit prolongs what it hits: what is asked for all the time is never fetched again, and nobody waits for it.
 NEVER_EXPIRES = "tutorial"
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,6 +27,8 @@ impl Identity {
         let mut ca_params = CertificateParams::new([]).expect("no names, no error");
         ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca_params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        // By rcgen's default both are called the same, which OpenSSL takes for signed by itself.
+        ca_params.distinguished_name.push(DnType::CommonName, "an authority for tests");
         let ca = ca_params.self_signed(&ca_key).expect("cannot sign");
         let issuer = Issuer::new(ca_params, ca_key);
 

@@ -32,6 +32,7 @@ def overview(results: Results) -> Figure | None:
     if not all(spreads for _, _, spreads, _ in columns):
         return None
     peers = style.in_order(peer for _, _, spreads, _ in columns for peer in spreads)
+    peers = [peer for peer in peers if peer != style.GET_FOR_EVER]  # one GET is enough at a glance
     figure, panels = frame.canvas(
         "What does the GET that fills itself bring?",
         f"Cold: a body{of_size(cold)}; time counts from the origin's last byte{note_on_get(columns[0][2])}.\n"
