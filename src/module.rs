@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
 use crate::cache::error::Overload;
-use crate::cache::flights::Void;
+use crate::cache::flights::{FlightId, Void};
 use crate::cache::lease::FilledTokens;
 use crate::cache::stats::Stats;
 use crate::config::{SETTINGS, Settings, TABLE};
@@ -45,7 +45,7 @@ pub struct Module {
     pool: Pool,
     origin: Arc<HttpOrigin>,
     answerer: Answerer,
-    flights: Mutex<Flights>,
+    flights: Arc<Mutex<Flights>>,
     groups: Mutex<Groups>,
     backoff: Mutex<Backoff>,
     filled_tokens: Mutex<FilledTokens>,
@@ -82,7 +82,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         pool: Pool::new(threads).map_err(|error| format!("no download threads: {error}"))?,
         origin: Arc::new(HttpOrigin::new(policies).map_err(|error| format!("no client: {error}"))?),
         answerer: Answerer::start().map_err(|error| format!("no answering thread: {error}"))?,
-        flights: Mutex::default(),
+        flights: Arc::default(),
         groups: Mutex::default(),
         backoff: Mutex::default(),
         filled_tokens: Mutex::default(),
@@ -133,6 +133,12 @@ impl Module {
     /// The flight table. Hold it for a look or a change, never across a call into the server.
     pub fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells another thread how many wait for a flight.
+    pub fn waiting_for(&self, flight: FlightId) -> impl FnOnce() -> usize + Send + 'static {
+        let flights = Arc::clone(&self.flights);
+        move || flights.lock().unwrap_or_else(PoisonError::into_inner).waiting(flight)
     }
 
     /// The clients that wait for several answers; the same rule.

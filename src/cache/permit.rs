@@ -27,11 +27,6 @@ impl<V> Permit<V> {
         Self { flight, report: Some(Box::new(report)) }
     }
 
-    /// Which flight it is for.
-    pub const fn flight(&self) -> FlightId {
-        self.flight
-    }
-
     /// Lands the flight.
     pub fn complete(mut self, outcome: Outcome<V>) {
         self.settle(outcome);

@@ -15,7 +15,7 @@ use crate::cache::incoming::Incoming;
 use crate::cache::key::without_query;
 use crate::cache::origin::{Fetched, Origin, Request, Sink};
 use crate::cache::permit::Permit;
-use crate::module::{self, STATS};
+use crate::module::STATS;
 use crate::server::log;
 
 /// What a download thread is given.
@@ -26,6 +26,8 @@ pub struct Job {
     pub task: Task,
     /// Where the bytes are counted as they come.
     pub progress: Progress,
+    /// Tells how many wait for it.
+    pub waiting: Box<dyn FnOnce() -> usize + Send>,
 }
 
 /// What a flight is to bring, and for how long it will do.
@@ -57,8 +59,7 @@ pub fn run(job: Job, origin: &dyn Origin) {
     let start = Instant::now();
     let mut task = job.task;
     task.request.time_left = task.deadline.saturating_duration_since(start);
-    let waiting = || module::get().flights().waiting(job.permit.flight());
-    let outcome = fetch(&task, origin, job.progress, waiting);
+    let outcome = fetch(&task, origin, job.progress, job.waiting);
     let took = start.elapsed();
     STATS.downloaded_for(took);
     report(&without_query(task.request.url.as_str()), took, &outcome);

@@ -83,8 +83,8 @@ impl Fill<'_> {
         }
         module.filled_tokens().insert(self.token, &self.key, clock::now());
         let client = Blocked::briefly::<Room>(ctx);
+        let waiting = module.waiting_for(flight);
         module.answerer().run(move || {
-            let waiting = || module::get().flights().waiting(flight);
             let filled = recipe.make(value.bytes(), waiting);
             main_thread::post(move |ctx| {
                 drop(value);

@@ -218,7 +218,8 @@ pub fn send(module: &Module, flight: FlightId, task: Task) {
         main_thread::post(move |ctx| landing::land(ctx, flight, outcome));
     });
     let progress = module.flights().progress(flight);
-    module.download(Job { permit, task, progress });
+    let waiting = Box::new(module.waiting_for(flight));
+    module.download(Job { permit, task, progress, waiting });
 }
 
 /// A token that nobody can guess.
