@@ -18,6 +18,8 @@
 #[cfg(not(test))]
 mod alloc;
 mod api;
+#[cfg(not(test))]
+mod symbols;
 
 pub mod answers;
 pub mod args;
