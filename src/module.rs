@@ -11,8 +11,8 @@ use crate::cache::stats::Stats;
 use crate::config::{SETTINGS, Settings, TABLE};
 use crate::flight::Flights;
 use crate::flight::download::{self, Job};
-use crate::flight::lease;
 use crate::flight::waiting::Groups;
+use crate::flight::{lease, telling};
 use crate::origin::http::{HttpOrigin, Policies};
 use crate::origin::pool::{Limits, Pool};
 use crate::server::answers::Answerer;
@@ -20,6 +20,7 @@ use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{self, OnInfo, Section};
+use crate::server::keyspace;
 use crate::server::main_thread;
 use crate::server::settings::{self, Registered, server_number};
 
@@ -29,6 +30,9 @@ pub static STATS: Stats = Stats::new();
 /// The longest string that the server takes from a client (`proto-max-bulk-len`): an entry that is longer
 /// could be stored, but neither restored nor migrated.
 static LONGEST_STRING: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// The same where the server does not tell: its default.
+const USUAL_LONGEST_STRING: u64 = 512 << 20;
 
 /// The memory that the server may have: `maxmemory`, or else the machine's.
 static MEMORY: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -89,6 +93,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         _settings: settings,
     };
     look_at_the_server(ctx);
+    keyspace::warn_of_hidden_commands(ctx);
     STATS.reset();
     *MODULE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(module));
     Ok(())
@@ -116,10 +121,11 @@ pub fn stop() -> Result<(), String> {
 /// Reads what of the server's own configuration matters here.
 fn look_at_the_server(ctx: &Ctx) {
     blocked::look_whether_commands_may_intervene(ctx);
-    let longest = server_number(ctx, c"proto-max-bulk-len").unwrap_or(u64::MAX);
-    LONGEST_STRING.store(longest, Relaxed);
-    let memory = server_number(ctx, c"maxmemory").filter(|&bytes| bytes > 0);
-    let memory = memory.or_else(|| info::server_field(ctx, c"memory", c"total_system_memory"));
+    let longest = server_number(ctx, c"proto-max-bulk-len").ok().flatten();
+    LONGEST_STRING.store(longest.unwrap_or(USUAL_LONGEST_STRING), Relaxed);
+    // INFO tells where CONFIG is hidden.
+    let memory = |field| info::server_field(ctx, c"memory", field).filter(|&bytes| bytes > 0);
+    let memory = memory(c"maxmemory").or_else(|| memory(c"total_system_memory"));
     MEMORY.store(memory.unwrap_or(u64::MAX), Relaxed);
 }
 
@@ -209,6 +215,8 @@ impl OnEvent for Module {
 
     fn demoted() {
         get().flights().void(None, Void::Demoted);
+        // In a turn of its own: the server is in the middle of it.
+        main_thread::post(|ctx| telling::send_all_elsewhere(ctx, &get()));
     }
 
     fn loading() {

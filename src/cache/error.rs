@@ -26,6 +26,8 @@ pub enum CacheError {
     LeaseLost,
     /// A lease's value was answered to those who waited for it, but the server did not take it.
     NotStored(NotStored),
+    /// The server has neither `UNLINK` nor `DEL`, or refused them.
+    NotDeleted,
     /// The key has moved to another cluster node. In the words by which a cluster tells its clients to ask
     /// again, which they are then redirected for.
     Elsewhere,
@@ -160,6 +162,9 @@ impl fmt::Display for CacheError {
             ),
             Self::LeaseLost => f.write_str("LEASELOST the lease is lost, or never was"),
             Self::NotStored(reason) => write!(f, "ERR not stored: {reason}"),
+            Self::NotDeleted => {
+                f.write_str("ERR not deleted: the server refused UNLINK and DEL (rename-command?)")
+            }
             Self::Elsewhere => f.write_str("TRYAGAIN the key's slot has moved to another node"),
             Self::NoRandomness => f.write_str("ERR the system has no randomness for a token"),
         }

@@ -177,6 +177,13 @@ impl<W, D> Flights<W, D> {
         Some(what)
     }
 
+    /// Takes out all that wait, for whatever flight, the longest-waiting of the oldest flight first.
+    pub fn leave_all(&mut self) -> Vec<W> {
+        self.by_waiter.clear();
+        let waiters = self.by_id.values_mut().map(|flight| std::mem::take(&mut flight.waiters));
+        waiters.flat_map(BTreeMap::into_values).map(|(_, what)| what).collect()
+    }
+
     /// Of those who wait for a flight and are such ones, takes out the one who has waited longest.
     pub fn take_first(&mut self, id: FlightId, fits: impl Fn(&W) -> bool) -> Option<W> {
         let waiters = &mut self.by_id.get_mut(&id)?.waiters;

@@ -32,12 +32,13 @@ impl Command for Del {
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         on_call("cache.del", args, Takes::Naming, |call| {
             let name = call.key()?;
-            let deleted = keyspace::delete(ctx, &name);
-            if let Some(url) = variant::url_of(&name).filter(|_| deleted) {
+            let deleted = keyspace::delete(ctx, &name).map_err(|_| CacheError::NotDeleted);
+            if let Some(url) = variant::url_of(&name).filter(|_| deleted == Ok(true)) {
                 keyspace::signal_modified(ctx, url);
             }
             let key = FlightKey { db: ctx.db(), name };
             module::get().flights().void_key(&key, Void::Deleted);
+            let deleted = deleted?;
             ctx.reply_integer(i64::from(deleted));
             Ok(())
         })

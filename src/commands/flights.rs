@@ -40,13 +40,15 @@ impl Command for Flights {
         let module = module::get();
         let seen: Vec<Sighting> = module.flights().sightings().take(most).collect();
         let now = clock::now();
-        if seen.len() <= FEW || !ctx.may_block() {
+        let client =
+            if seen.len() > FEW && ctx.may_block() { Blocked::briefly::<Room>(ctx) } else { None };
+        let Some(client) = client else {
             write(ctx, &seen, now);
             return Ok(());
-        }
+        };
         let size = seen.iter().map(|sighting| sighting.key.name.len() + 100).sum();
         let write = Box::new(move |ctx: &Ctx| write(ctx, &seen, now));
-        module.answerer().release(vec![Blocked::briefly::<Room>(ctx)], Answer { size, write });
+        module.answerer().release(vec![client], Answer { size, write });
         Ok(())
     }
 }

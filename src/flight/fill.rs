@@ -54,8 +54,12 @@ impl Fill<'_> {
             ctx.reply_ok();
             return Ok(());
         };
-        if self.value.bytes().len() > SMALL && ctx.may_block() {
-            self.land_later(ctx, module, flight);
+        // What cannot block is copied here, as in MULTI.
+        if self.value.bytes().len() > SMALL
+            && ctx.may_block()
+            && let Some(holder) = Blocked::briefly::<Room>(ctx)
+        {
+            self.land_later(ctx, module, flight, holder);
             return Ok(());
         }
         let waiting = module.flights().waiting(flight);
@@ -70,7 +74,7 @@ impl Fill<'_> {
     }
 
     /// The same for a large value: it is copied off the main thread, and its client waits for that.
-    fn land_later(self, ctx: &Ctx, module: &Module, flight: FlightId) {
+    fn land_later(self, ctx: &Ctx, module: &Module, flight: FlightId, client: Blocked) {
         let (recipe, receipt, value) = (self.recipe(), self.receipt(), self.value.hold());
         let deadline = takeoff::deadline(ctx, flight, (Filler::Thread, COPYING));
         let lease_ends = {
@@ -82,7 +86,6 @@ impl Fill<'_> {
             lease_ends.stop(ctx);
         }
         module.filled_tokens().insert(self.token, &self.key, clock::now());
-        let client = Blocked::briefly::<Room>(ctx);
         let waiting = module.waiting_for(flight);
         module.answerer().run(move || {
             let filled = recipe.make(value.bytes(), waiting);

@@ -268,7 +268,8 @@ impl From<Refusal> for NotStored {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::OutOfMemory => Self::OutOfMemory,
-            Refusal::Other => Self::Refused,
+            Refusal::Replica => Self::Replica,
+            Refusal::Elsewhere | Refusal::NoSuchCommand | Refusal::Other => Self::Refused,
         }
     }
 }

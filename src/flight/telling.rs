@@ -10,11 +10,12 @@ use std::sync::Arc;
 use super::answer::{Shape, Source, write_stored};
 use super::landing::Landed;
 use super::waiting::{self, Place, Recipient, Waiter};
-use crate::cache::error::{FetchError, Overload};
+use crate::cache::error::{CacheError, FetchError, Overload};
 use crate::module::{Module, STATS};
 use crate::server::answers::Answer;
 use crate::server::blocked::Blocked;
 use crate::server::ctx::Ctx;
+use crate::server::info;
 
 /// The most bytes of replies that one landing writes on the main thread.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -122,6 +123,10 @@ pub fn refuse_all(ctx: &Ctx, module: &Module, waiters: Vec<Waiter>, error: &impl
             }
         }
     }
+    refuse_clients(module, clients, line);
+}
+
+fn refuse_clients(module: &Module, clients: Vec<Blocked>, line: Arc<str>) {
     if may_answer_inline(clients.len(), line.len()) {
         for client in clients {
             client.answer(|ctx| ctx.reply_error(&line)).release();
@@ -130,6 +135,28 @@ pub fn refuse_all(ctx: &Ctx, module: &Module, waiters: Vec<Waiter>, error: &impl
         let write = Box::new(move |ctx: &Ctx| ctx.reply_error(&line));
         module.answerer().release(clients, Answer { size: 64, write });
     }
+}
+
+/// Lets go of all who wait on a server that has become a replica, as the server does with those who wait for a key
+/// of its own.
+///
+/// Most servers have done so already: they hang up on every blocked client. Valkey 9.1 sends clients to the new
+/// master instead, but not those that a module blocks.
+pub fn send_all_elsewhere(ctx: &Ctx, module: &Module) {
+    let clients = waiting::take_all(ctx, module);
+    if clients.is_empty() {
+        return;
+    }
+    let line = if ctx.is_cluster() {
+        CacheError::Elsewhere.to_string()
+    } else {
+        match info::master(ctx) {
+            // Only a client that has said `CLIENT CAPA redirect` still waits here.
+            Some((host, port)) => format!("REDIRECT {host}:{port}"),
+            None => "UNBLOCKED this server is a replica now".to_owned(),
+        }
+    };
+    refuse_clients(module, clients, line.into());
 }
 
 fn arrive(ctx: &Ctx, module: &Module, group: u64, place: usize, answer: Place) {

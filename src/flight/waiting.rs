@@ -102,11 +102,11 @@ impl Place {
 pub type Groups = HashMap<GroupId, Group>;
 
 impl Waiting {
-    /// Blocks the client of the running command.
-    fn begin(ctx: &Ctx, patience: Millis) -> Self {
-        let client = Blocked::new::<Room>(ctx);
+    /// Blocks the client of the running command; `None` if the server does not block it.
+    fn begin(ctx: &Ctx, patience: Millis) -> Option<Self> {
+        let client = Blocked::new::<Room>(ctx)?;
         let patience = Timer::start::<Patience>(ctx, patience, client.number());
-        Self { client, patience }
+        Some(Self { client, patience })
     }
 
     /// Ends the wait; the client is still owed its reply.
@@ -161,7 +161,8 @@ pub fn overloaded(what: Overload) -> FetchError {
     error
 }
 
-/// Lets the running command's client wait for one flight.
+/// Lets the running command's client wait for one flight. One that the server does not block is answered null, as
+/// in MULTI; the flight goes on.
 pub fn wait_for(
     ctx: &Ctx,
     module: &Module,
@@ -169,7 +170,10 @@ pub fn wait_for(
     patience: Millis,
     (shape, source, claim): (Shape, Source, Claim),
 ) {
-    let waiting = Waiting::begin(ctx, patience);
+    let Some(waiting) = Waiting::begin(ctx, patience) else {
+        ctx.reply_null();
+        return;
+    };
     let id = WaiterId { client: waiting.client.number(), part: 0 };
     let recipient = Recipient::Client(waiting, shape);
     // A flight cannot land between being found and being joined: both are in this one callback. Were it
@@ -178,7 +182,8 @@ pub fn wait_for(
 }
 
 /// Lets the running command's client wait for several answers: `places` has those that are there, and
-/// `flights` those that are not, each with its place.
+/// `flights` those that are not, each with its place. One that the server does not block is answered at once, with
+/// nulls for these.
 pub fn wait_for_all(
     ctx: &Ctx,
     module: &Module,
@@ -186,7 +191,10 @@ pub fn wait_for_all(
     flights: Vec<(usize, FlightId, Claim)>,
     patience: Millis,
 ) {
-    let waiting = Waiting::begin(ctx, patience);
+    let Some(waiting) = Waiting::begin(ctx, patience) else {
+        write_places(ctx, &places);
+        return;
+    };
     let (group, missing) = (waiting.client.number(), flights.len());
     for (part, flight, claim) in flights {
         let recipient = Recipient::Place(group, part);
@@ -233,6 +241,18 @@ fn take(client: u64) -> Option<(Waiting, Option<Vec<Place>>)> {
         Recipient::Client(waiting, _) => Some((waiting, None)),
         Recipient::Place(..) => None,
     }
+}
+
+/// Takes all clients out of their tables; their flights go on.
+pub fn take_all(ctx: &Ctx, module: &Module) -> Vec<Blocked> {
+    let groups = std::mem::take(&mut *module.groups());
+    let waiters = module.flights().leave_all();
+    let alone = waiters.into_iter().filter_map(|waiter| match waiter.recipient {
+        Recipient::Client(waiting, _) => Some(waiting),
+        Recipient::Place(..) => None, // its client is the group's
+    });
+    let grouped = groups.into_values().map(|group| group.waiting);
+    alone.chain(grouped).map(|waiting| waiting.end(ctx)).collect()
 }
 
 /// A client's patience has ended; its flights go on.

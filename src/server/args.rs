@@ -107,9 +107,9 @@ impl Drop for Held {
 /// `string` is live and unchanged for as long as the result is used.
 pub(super) unsafe fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     let mut length = 0;
-    // SAFETY: as the caller promises; the server gives a pointer to `length` bytes, never null.
+    // SAFETY: as the caller promises; the server gives a pointer to `length` bytes, or null.
     unsafe {
         let start = api!(RedisModule_StringPtrLen(string, &raw mut length));
-        std::slice::from_raw_parts(start.cast(), length)
+        if start.is_null() { &[] } else { std::slice::from_raw_parts(start.cast(), length) }
     }
 }

@@ -22,7 +22,10 @@
 //!
 //! With `io-threads`, and for TLS clients, a server runs commands between its timers and its service to
 //! unblocked clients all the same. There, clients are blocked without a timeout callback, and `CLIENT
-//! UNBLOCK` answers 0.
+//! UNBLOCK` answers 0. So it is where the server does not tell its configuration (`rename-command CONFIG`).
+//!
+//! A server may refuse to block a client: Valkey 8.1 and newer do so for those that have subscribed to
+//! something (RESP3). Such a call is answered like one in MULTI, at once.
 
 use std::ptr;
 use std::sync::atomic::AtomicBool;
@@ -30,16 +33,20 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
-use super::settings::server_number;
+use super::settings::{Untold, server_number};
 use super::{guarded, main_thread, timer};
 use crate::cache::error::CacheError;
 
 /// Whether commands may come between a client's unblocking and its service.
 static COMMANDS_MAY_INTERVENE: AtomicBool = AtomicBool::new(false);
 
-/// Looks whether they may: at load, and when the server's configuration changes.
+/// Looks whether they may: at load, and when the server's configuration changes. Where the server does not tell,
+/// they may.
 pub fn look_whether_commands_may_intervene(ctx: &Ctx) {
-    let above = |name, bound| server_number(ctx, name).is_some_and(|number| number > bound);
+    let above = |name, bound| match server_number(ctx, name) {
+        Ok(number) => number.is_some_and(|number| number > bound),
+        Err(Untold) => true,
+    };
     COMMANDS_MAY_INTERVENE.store(above(c"io-threads", 1) || above(c"tls-port", 0), Relaxed);
 }
 
@@ -69,24 +76,36 @@ unsafe impl Send for Answered {}
 
 impl Blocked {
     /// Blocks the client of the running command, which must not answer it then, for as long as it may take.
-    pub fn new<R: WaitingRoom>(ctx: &Ctx) -> Self {
+    /// `None` if the server does not block this client: it is to be answered at once.
+    pub fn new<R: WaitingRoom>(ctx: &Ctx) -> Option<Self> {
         let may_unblock = !COMMANDS_MAY_INTERVENE.load(Relaxed);
         Self::with::<R>(ctx, if may_unblock { Some(timed_out::<R>) } else { None })
     }
 
-    /// Blocks it for the moment that it takes to get its answer ready: `CLIENT UNBLOCK` answers 0.
-    pub fn briefly<R: WaitingRoom>(ctx: &Ctx) -> Self {
+    /// Blocks it for the moment that it takes to get its answer ready: `CLIENT UNBLOCK` answers 0. `None` as
+    /// for [`Blocked::new`].
+    pub fn briefly<R: WaitingRoom>(ctx: &Ctx) -> Option<Self> {
         Self::with::<R>(ctx, None)
     }
 
-    fn with<R: WaitingRoom>(ctx: &Ctx, on_timeout: raw::RedisModuleCmdFunc) -> Self {
+    fn with<R: WaitingRoom>(ctx: &Ctx, on_timeout: raw::RedisModuleCmdFunc) -> Option<Self> {
         // SAFETY: this is the client's own command, and the caller has seen that it may block. No
         // timeout of the server's is set. The reply's context is made here, not in the thread that will
-        // write to it, because making it looks at the client, which may be gone by then.
+        // write to it, because making it looks at the client, which may be gone by then. A handle without
+        // a context is ended at once, and nobody has it any more.
         unsafe {
-            let handle = api!(RedisModule_BlockClient(ctx.raw(), None, on_timeout, None, 0));
+            let handle: *mut raw::RedisModuleBlockedClient =
+                api!(RedisModule_BlockClient(ctx.raw(), None, on_timeout, None, 0));
+            if handle.is_null() {
+                return None;
+            }
+            let reply: *mut raw::RedisModuleCtx = api!(RedisModule_GetThreadSafeContext(handle));
+            if reply.is_null() {
+                api!(RedisModule_AbortBlock(handle));
+                return None;
+            }
             api!(RedisModule_SetDisconnectCallback(handle, Some(disconnected::<R>)));
-            Self { handle, reply: api!(RedisModule_GetThreadSafeContext(handle)) }
+            Some(Self { handle, reply })
         }
     }
 

@@ -56,8 +56,9 @@ unsafe extern "C" fn flush<E: OnEvent>(
     data: *mut c_void,
 ) {
     if step == raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
-        // SAFETY: this event comes with this structure, for the time of the callback.
-        let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum };
+        // SAFETY: this event comes with this structure, for the time of the callback, or with null.
+        let info = unsafe { data.cast::<raw::RedisModuleFlushInfo>().as_ref() };
+        let db = info.map_or(-1, |info| info.dbnum);
         guarded(|| E::flushed((db >= 0).then_some(db)));
     }
 }
@@ -68,9 +69,12 @@ unsafe extern "C" fn swap<E: OnEvent>(
     _: u64,
     data: *mut c_void,
 ) {
-    // SAFETY: this event comes with this structure, for the time of the callback.
-    let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfo>() };
-    guarded(|| E::swapped(info.dbnum_first, info.dbnum_second));
+    // SAFETY: this event comes with this structure, for the time of the callback, or with null.
+    let info = unsafe { data.cast::<raw::RedisModuleSwapDbInfo>().as_ref() };
+    guarded(|| match info {
+        Some(info) => E::swapped(info.dbnum_first, info.dbnum_second),
+        None => E::flushed(None),
+    });
 }
 
 unsafe extern "C" fn role<E: OnEvent>(
@@ -107,9 +111,11 @@ unsafe extern "C" fn client<E: OnEvent>(
     data: *mut c_void,
 ) {
     if change == raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED {
-        // SAFETY: this event comes with this structure, for the time of the callback.
-        let id = unsafe { (*data.cast::<raw::RedisModuleClientInfo>()).id };
-        guarded(|| E::disconnected(id));
+        // SAFETY: this event comes with this structure, for the time of the callback, or with null.
+        let info = unsafe { data.cast::<raw::RedisModuleClientInfo>().as_ref() };
+        if let Some(info) = info {
+            guarded(|| E::disconnected(info.id));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The module's section of `INFO`.
 
 use std::ffi::{CStr, c_int};
+use std::ptr::NonNull;
 
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
@@ -9,14 +10,54 @@ use super::log::c_string;
 
 /// A whole number from the server's own INFO; `None` if there is no such field.
 pub fn server_field(ctx: &Ctx, section: &CStr, field: &CStr) -> Option<u64> {
-    // SAFETY: the context is live; the data is ours from its making to its freeing, in this function.
-    unsafe {
-        let data = api!(RedisModule_GetServerInfo(ctx.raw(), section.as_ptr()));
+    ServerInfo::read(ctx, section)?.number(field)
+}
+
+/// Where the master of this replica is: host and port.
+pub fn master(ctx: &Ctx) -> Option<(String, u64)> {
+    let info = ServerInfo::read(ctx, c"replication")?;
+    Some((info.text(c"master_host")?, info.number(c"master_port")?))
+}
+
+/// A section of the server's own INFO.
+struct ServerInfo<'a> {
+    ctx: &'a Ctx,
+    data: NonNull<raw::RedisModuleServerInfoData>,
+}
+
+impl<'a> ServerInfo<'a> {
+    fn read(ctx: &'a Ctx, section: &CStr) -> Option<Self> {
+        // SAFETY: the context is live, and the name lives through the call.
+        let data = unsafe { api!(RedisModule_GetServerInfo(ctx.raw(), section.as_ptr())) };
+        NonNull::new(data).map(|data| Self { ctx, data })
+    }
+
+    fn number(&self, field: &CStr) -> Option<u64> {
         let mut status = OK;
-        let value =
-            api!(RedisModule_ServerInfoGetFieldUnsigned(data, field.as_ptr(), &raw mut status));
-        api!(RedisModule_FreeServerInfo(ctx.raw(), data));
+        // SAFETY: the data lives as long as `self`; the name lives through the call.
+        let value = unsafe {
+            api!(RedisModule_ServerInfoGetFieldUnsigned(
+                self.data.as_ptr(),
+                field.as_ptr(),
+                &raw mut status
+            ))
+        };
         (status == OK).then_some(value)
+    }
+
+    fn text(&self, field: &CStr) -> Option<String> {
+        // SAFETY: as in `number`; the text is a C string of the data's, or null, and is copied at once.
+        unsafe {
+            let start = api!(RedisModule_ServerInfoGetFieldC(self.data.as_ptr(), field.as_ptr()));
+            (!start.is_null()).then(|| CStr::from_ptr(start).to_string_lossy().into_owned())
+        }
+    }
+}
+
+impl Drop for ServerInfo<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the data is ours since `read`, and freed here alone.
+        unsafe { api!(RedisModule_FreeServerInfo(self.ctx.raw(), self.data.as_ptr())) };
     }
 }
 

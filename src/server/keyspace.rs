@@ -6,10 +6,38 @@ use std::ptr::NonNull;
 use super::api::{api, raw};
 use super::args::Arg;
 use super::ctx::Ctx;
+use super::log;
+use super::refusal;
+pub use super::refusal::Refusal;
 use super::value::{SharedValue, Value};
 use crate::cache::flights::LockMark;
 use crate::cache::lease::Token;
 use crate::cache::seconds::Millis;
+
+/// Commands of the server without which something here fails, and what that is. Where there are two, either will
+/// do. A server hides commands by `rename-command`.
+const NEEDED: [(&[&CStr], &str); 6] = [
+    (&[c"SET"], "nothing can be stored, and each call is a download"),
+    (&[c"SETRANGE"], "an entry that its origin confirms (304) is not renewed"),
+    (&[c"PEXPIREAT"], "an entry that its origin confirms (304) ends when it did before"),
+    (
+        &[c"PERSIST"],
+        "an entry that its origin confirms (304) ends when it did before, even with expiry -1",
+    ),
+    (&[c"UNLINK", c"DEL"], "CACHE.DEL fails"),
+    (&[c"CONFIG"], "CLIENT UNBLOCK answers 0 for clients that wait here, as with io-threads"),
+];
+
+/// Warns once, at load, of each command that is needed and hidden.
+pub fn warn_of_hidden_commands(ctx: &Ctx) {
+    for (names, so) in NEEDED {
+        if !names.iter().any(|name| refusal::has_command(ctx, name)) {
+            let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+            let names = names.join(" and ");
+            log::warning(&format!("this server hides {names} (rename-command): {so}"));
+        }
+    }
+}
 
 /// A key opened for reading. Reading is all it does: closing a key opened for writing would signal
 /// WATCH and tracking even if nothing changed.
@@ -53,20 +81,8 @@ impl Drop for ReadKey {
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // a small number, which bindgen takes for an enum value
-const ERROR_REPLY: c_int = raw::REDISMODULE_REPLY_ERROR as c_int;
-
 const fn mode(flags: u32) -> c_int {
     flags.cast_signed()
-}
-
-/// Why Redis did not take an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// `maxmemory` is reached and nothing could be evicted.
-    OutOfMemory,
-    /// A disk error, too few replicas, a slot that is elsewhere.
-    Other,
 }
 
 /// Stores an entry under `name` in the selected database, to expire at `ends`.
@@ -90,45 +106,27 @@ pub fn store(
 
 fn set(ctx: &Ctx, name: &[u8], value: &Value, ends: Option<Millis>) -> Result<(), Refusal> {
     let name = Value::new(name);
-    // `!` replicates, `S` asks for the refusals of disk and replicas, `M` for that of memory. Called on
-    // the main thread, `M` goes by the state after the last command's eviction, so that a full server
-    // that evicts goes on storing.
+    // `!` replicates, `S` asks for the refusals of disk and replicas, `M` for that of memory, `E` for errors as
+    // replies. Called on the main thread, `M` goes by the state after the last command's eviction, so that a
+    // full server that evicts goes on storing.
     // SAFETY: the arguments are as the format names them and outlive the call; this is the main thread,
     // where the reference that the keyspace takes of `value` may be counted.
-    let reply = unsafe {
+    unsafe {
         let set = c"SET".as_ptr();
-        match ends {
+        refusal::outcome(|| match ends {
             None => {
-                api!(RedisModule_Call(ctx.raw(), set, c"!SMss".as_ptr(), name.raw(), value.raw()))
+                api!(RedisModule_Call(ctx.raw(), set, c"!SMEss".as_ptr(), name.raw(), value.raw()))
             }
             Some(ends) => api!(RedisModule_Call(
                 ctx.raw(),
                 set,
-                c"!SMsscl".as_ptr(),
+                c"!SMEsscl".as_ptr(),
                 name.raw(),
                 value.raw(),
                 c"PXAT".as_ptr(),
                 c_longlong::try_from(ends).unwrap_or(c_longlong::MAX)
             )),
-        }
-    };
-    // SAFETY: this is what the call has just returned.
-    unsafe { outcome(reply) }
-}
-
-/// # Safety
-/// `reply` is what `RedisModule_Call` has returned, with nothing in between.
-unsafe fn outcome(reply: *mut raw::RedisModuleCallReply) -> Result<(), Refusal> {
-    if reply.is_null() {
-        // Read before anything else can change it: the API reports by errno what it refuses.
-        let errno = std::io::Error::last_os_error().raw_os_error();
-        return Err(if errno == Some(ENOSPC) { Refusal::OutOfMemory } else { Refusal::Other });
-    }
-    // SAFETY: a reply that is not null is ours to look at and to free once.
-    unsafe {
-        let kind = api!(RedisModule_CallReplyType(reply));
-        api!(RedisModule_FreeCallReply(reply));
-        if kind == ERROR_REPLY { Err(Refusal::Other) } else { Ok(()) }
+        })
     }
 }
 
@@ -140,15 +138,17 @@ pub fn overwrite(ctx: &Ctx, name: &[u8], start: &[u8]) -> Result<(), Refusal> {
     let name = Value::new(name);
     // SAFETY: the arguments are as the format names them and outlive the call.
     unsafe {
-        outcome(api!(RedisModule_Call(
-            ctx.raw(),
-            c"SETRANGE".as_ptr(),
-            c"!SMslb".as_ptr(),
-            name.raw(),
-            c_longlong::from(0),
-            start.as_ptr(),
-            start.len()
-        )))
+        refusal::outcome(|| {
+            api!(RedisModule_Call(
+                ctx.raw(),
+                c"SETRANGE".as_ptr(),
+                c"!SMEslb".as_ptr(),
+                name.raw(),
+                c_longlong::from(0),
+                start.as_ptr(),
+                start.len()
+            ))
+        })
     }
 }
 
@@ -157,33 +157,49 @@ pub fn overwrite(ctx: &Ctx, name: &[u8], start: &[u8]) -> Result<(), Refusal> {
 /// # Errors
 /// Redis's refusal.
 pub fn expire_at(ctx: &Ctx, name: &[u8], ends: Option<Millis>) -> Result<(), Refusal> {
+    let Some(ends) = ends else {
+        return call_with_key(ctx, c"PERSIST", c"!SEs", name);
+    };
     let name = Value::new(name);
-    // SAFETY: the arguments are as the formats name them and outlive the calls.
+    // SAFETY: the arguments are as the format names them and outlive the call.
     unsafe {
-        outcome(match ends {
-            None => {
-                api!(RedisModule_Call(ctx.raw(), c"PERSIST".as_ptr(), c"!Ss".as_ptr(), name.raw()))
-            }
-            Some(ends) => api!(RedisModule_Call(
+        refusal::outcome(|| {
+            api!(RedisModule_Call(
                 ctx.raw(),
                 c"PEXPIREAT".as_ptr(),
-                c"!Ssl".as_ptr(),
+                c"!SEsl".as_ptr(),
                 name.raw(),
                 c_longlong::try_from(ends).unwrap_or(c_longlong::MAX)
-            )),
+            ))
         })
     }
 }
 
-/// Deletes a key of the selected database, as `DEL` does; whether there was one.
-pub fn delete(ctx: &Ctx, name: &[u8]) -> bool {
+/// Deletes a key of the selected database, as `UNLINK` does: a large value is freed off the main thread. Whether
+/// there was one.
+///
+/// # Errors
+/// Redis's refusal; the key is still there.
+pub fn delete(ctx: &Ctx, name: &[u8]) -> Result<bool, Refusal> {
+    let there = exists(ctx, name);
+    // Either may be hidden by `rename-command`.
+    let unlinked = call_with_key(ctx, c"UNLINK", c"!Es", name);
+    if unlinked == Err(Refusal::NoSuchCommand) {
+        call_with_key(ctx, c"DEL", c"!Es", name)?;
+    } else {
+        unlinked?;
+    }
+    Ok(there)
+}
+
+/// Calls a command that takes a key and no more. The format says so, by `s`.
+fn call_with_key(ctx: &Ctx, command: &CStr, format: &CStr, name: &[u8]) -> Result<(), Refusal> {
     let name = Value::new(name);
-    // SAFETY: both live through the calls.
+    // SAFETY: the argument is as the format names it and outlives the call.
     unsafe {
-        let there = api!(RedisModule_KeyExists(ctx.raw(), name.raw())) != 0;
-        let reply = api!(RedisModule_Call(ctx.raw(), c"DEL".as_ptr(), c"!s".as_ptr(), name.raw()));
-        let done = outcome(reply).is_ok();
-        there && done
+        refusal::outcome(|| {
+            api!(RedisModule_Call(ctx.raw(), command.as_ptr(), format.as_ptr(), name.raw()))
+        })
     }
 }
 
@@ -206,12 +222,13 @@ pub fn is_elsewhere(ctx: &Ctx, name: &[u8]) -> bool {
     if !ctx.is_cluster() {
         return false;
     }
-    let name = Value::new(name);
-    // SAFETY: the arguments are as the format names them and outlive the call, whose outcome is read next.
-    let looked = unsafe {
-        outcome(api!(RedisModule_Call(ctx.raw(), c"EXISTS".as_ptr(), c"s".as_ptr(), name.raw())))
+    let looked = call_with_key(ctx, c"EXISTS", c"Es", name);
+    // Where that is hidden by `rename-command`, another that reads will do.
+    let looked = match looked {
+        Err(Refusal::NoSuchCommand) => call_with_key(ctx, c"TYPE", c"Es", name),
+        looked => looked,
     };
-    looked.is_err()
+    looked.is_err_and(|refusal| refusal != Refusal::NoSuchCommand)
 }
 
 /// Tells an event of the module's class on a key, to whoever has `notify-keyspace-events` with `d`.
@@ -227,9 +244,6 @@ pub fn notify(ctx: &Ctx, event: &CStr, name: &[u8]) {
         ));
     }
 }
-
-/// What `RedisModule_Call` documents for a deny-oom command over the memory limit.
-const ENOSPC: i32 = 28;
 
 /// Puts a lock key into the selected database, without replicating it; one that is there, left over
 /// from another life, is taken over.

@@ -76,7 +76,9 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
     }
     // SAFETY: the server gives a live context for the time of the load.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    main_thread::open(&ctx);
+    if !main_thread::open(&ctx) {
+        return ERR;
+    }
     let started = guarded(|| {
         if argc > 0 {
             return Err("it takes no arguments; use loadmodule … and cache.… settings, or MODULE LOADEX … CONFIG".into());

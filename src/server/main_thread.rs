@@ -66,12 +66,14 @@ pub(super) fn detached() -> *mut raw::RedisModuleCtx {
     DETACHED.load(Ordering::Acquire)
 }
 
-/// At load.
-pub(super) fn open(ctx: &Ctx) {
+/// At load; false if the server gives no context.
+pub(super) fn open(ctx: &Ctx) -> bool {
     // SAFETY: the context of the load is live and knows the module.
-    let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext(ctx.raw())) };
+    let detached: *mut raw::RedisModuleCtx =
+        unsafe { api!(RedisModule_GetDetachedThreadSafeContext(ctx.raw())) };
     DETACHED.store(detached, Ordering::Release);
     HELD.store(0, Ordering::Relaxed);
+    !detached.is_null()
 }
 
 /// At unload, before threads are ended: what they post in their last breath wakes nobody, since the event

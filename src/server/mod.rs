@@ -33,6 +33,7 @@ pub mod keyspace;
 pub mod load;
 pub mod log;
 pub mod main_thread;
+pub mod refusal;
 pub mod settings;
 pub mod timer;
 pub mod value;

@@ -14,36 +14,53 @@ use super::guarded;
 use super::value::Value;
 use crate::cache::seconds::{self, Millis};
 
-/// A numeric setting of the server's own; `None` if it has none of that name.
-pub fn server_number(ctx: &Ctx, name: &CStr) -> Option<u64> {
-    server_setting(ctx, name)?.parse().ok()
+/// The server does not tell its configuration: `CONFIG` is hidden by `rename-command`. Whoever asks takes the
+/// careful answer, not "no".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Untold;
+
+/// A numeric setting of the server's own; `None` if this server has none of that name.
+///
+/// # Errors
+/// [`Untold`], also where it is no number.
+pub fn server_number(ctx: &Ctx, name: &CStr) -> Result<Option<u64>, Untold> {
+    let text = server_setting(ctx, name)?;
+    text.map(|text| text.parse().map_err(|_| Untold)).transpose()
 }
 
 /// A setting of the server's own, as `CONFIG GET` prints it.
-fn server_setting(ctx: &Ctx, name: &CStr) -> Option<String> {
+fn server_setting(ctx: &Ctx, name: &CStr) -> Result<Option<String>, Untold> {
     // SAFETY: the arguments are as the format names them; a reply that is not null is ours to look at and
     // to free once; its elements live as long as it does, and are looked at only if they are strings.
     unsafe {
-        let (config, format) = (c"CONFIG".as_ptr(), c"cc".as_ptr());
+        let (config, format) = (c"CONFIG".as_ptr(), c"Ecc".as_ptr());
         let reply =
             api!(RedisModule_Call(ctx.raw(), config, format, c"GET".as_ptr(), name.as_ptr()));
         if reply.is_null() {
-            return None;
+            return Err(Untold);
         }
-        let value = api!(RedisModule_CallReplyArrayElement(reply, 1));
-        let mut length = 0;
-        let start = if value.is_null() {
-            ptr::null()
+        let told = if api!(RedisModule_CallReplyType(reply)) == ARRAY_REPLY {
+            let value = api!(RedisModule_CallReplyArrayElement(reply, 1));
+            let mut length = 0;
+            let start = if value.is_null() {
+                ptr::null()
+            } else {
+                api!(RedisModule_CallReplyStringPtr(value, &raw mut length))
+            };
+            Ok((!start.is_null()).then(|| {
+                String::from_utf8_lossy(std::slice::from_raw_parts(start.cast(), length))
+                    .into_owned()
+            }))
         } else {
-            api!(RedisModule_CallReplyStringPtr(value, &raw mut length))
+            Err(Untold)
         };
-        let text = (!start.is_null()).then(|| {
-            String::from_utf8_lossy(std::slice::from_raw_parts(start.cast(), length)).into_owned()
-        });
         api!(RedisModule_FreeCallReply(reply));
-        text
+        told
     }
 }
+
+#[allow(clippy::cast_possible_wrap)] // a small number, which bindgen takes for unsigned
+const ARRAY_REPLY: c_int = raw::REDISMODULE_REPLY_ARRAY as c_int;
 
 /// One setting of a structure `S`.
 pub struct Setting<S: 'static> {

@@ -173,3 +173,34 @@ fn under_sentinel_a_demoted_master_lets_go_of_all_who_wait_and_follows() {
     assert_eq!(client.text(&["CACHE.PEEK", &flight.url]), "the new master's");
     assert!(client.error(&["CACHE.FILL", "value", &token, "late"]).starts_with("READONLY "));
 }
+
+/// Valkey 9.1 sends clients that can follow to the new master, and leaves alone those that a module blocks.
+#[test]
+fn who_waits_on_a_demoted_master_and_can_be_redirected_is_redirected() {
+    let mut scene = Scene::new();
+    if !scene.server.is_valkey_since(9, 1) {
+        println!("skipped: this server hangs up on all who wait");
+        return;
+    }
+    let (url, gate) = scene.hold("/a");
+    let calls = [
+        &["CACHE.GET", &url, "60", "0"][..],
+        &["CACHE.MGET", "2", &url, &url, "60", "0"],
+        &["CACHE.LEASE", "key", "0"],
+    ];
+    lease(&mut scene.client, "key", &[]);
+    let mut waiters = scene.server.clients(calls.len());
+    for (waiter, call) in waiters.iter_mut().zip(calls) {
+        waiter.ok(&["CLIENT", "CAPA", "redirect"]);
+        waiter.send(call);
+    }
+    scene.server.until_gauge("cache_waiters", 4);
+    let master = Server::builder().start();
+    let port = master.port().to_string();
+    scene.client.ok(&["REPLICAOF", "127.0.0.1", &port]);
+    for waiter in &mut waiters {
+        assert_eq!(waiter.reply_error(), format!("REDIRECT 127.0.0.1:{port}"));
+    }
+    scene.server.until_gauge("cache_waiters", 0);
+    gate.open();
+}

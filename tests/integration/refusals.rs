@@ -23,6 +23,28 @@ fn a_full_server_answers_hits_and_misses_and_stores_nothing() {
     assert!(scene.exists(&miss));
 }
 
+/// Under each policy that evicts nothing here, and for a body that is large enough to be written off the main
+/// thread.
+#[test]
+fn a_full_server_answers_whatever_its_policy_and_however_large_the_body() {
+    let mut scene = Scene::new();
+    let body = "x".repeat(80 << 10);
+    scene.origin.otherwise(move |_| Reply::ok(&body));
+    scene.client.ok(&["SET", "forever", "a value"]);
+    for policy in ["noeviction", "volatile-ttl", "volatile-lru", "volatile-random"] {
+        scene.client.ok(&["CONFIG", "SET", "maxmemory-policy", policy]);
+        let before = scene.server.gauge("cache_not_stored_oom");
+        scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+        for n in 1..=2 {
+            let url = scene.origin.url(&format!("/{policy}/{n}"));
+            assert_eq!(scene.client.bytes(&["CACHE.GET", &url]).len(), 80 << 10, "{policy}");
+            assert_eq!(scene.server.gauge("cache_not_stored_oom"), before + n, "{policy}");
+        }
+        scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    }
+    scene.still_works();
+}
+
 #[test]
 fn a_server_that_evicts_stores_all_the_same() {
     let mut scene = Scene::new();

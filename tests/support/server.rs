@@ -33,6 +33,7 @@ const LOG_TAIL: usize = 40;
 pub struct Builder {
     library: Library,
     config: Vec<(String, String)>,
+    hidden: Vec<String>,
     env: Vec<(String, OsString)>,
     dir: Option<PathBuf>,
     under: Vec<String>,
@@ -53,6 +54,12 @@ impl Builder {
     pub fn config(mut self, name: &str, value: &str) -> Self {
         self.config.retain(|(given, _)| given != name);
         self.config.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Hides a command, by `rename-command`.
+    pub fn hide(mut self, command: &str) -> Self {
+        self.hidden.push(command.to_owned());
         self
     }
 
@@ -127,6 +134,9 @@ impl Builder {
         for (name, value) in &self.config {
             command.arg(format!("--{name}")).arg(value);
         }
+        for name in &self.hidden {
+            command.args(["--rename-command", name, ""]);
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -153,6 +163,7 @@ impl Server {
         let builder = Builder {
             library: Library::Usual,
             config: vec![],
+            hidden: vec![],
             env: vec![],
             dir: None,
             under: vec![],
@@ -229,6 +240,15 @@ impl Server {
     /// Waits until an INFO field has this value.
     pub fn until_gauge(&self, field: &str, wanted: u64) {
         until_equal(field, &wanted, || self.gauge(field));
+    }
+
+    /// Whether it is a Valkey of this version or a newer one.
+    pub fn is_valkey_since(&self, major: u32, minor: u32) -> bool {
+        let Some(version) = self.info("valkey_version") else {
+            return false;
+        };
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().expect("no version"));
+        (parts.next(), parts.next()) >= (Some(major), Some(minor))
     }
 
     /// Gives up the support's own connection, which somebody has closed, for a new one.

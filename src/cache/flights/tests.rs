@@ -74,6 +74,19 @@ fn who_leaves_is_not_there_at_the_landing() {
 }
 
 #[test]
+fn when_all_leave_the_flights_go_on_without_them() {
+    let mut table = Table::default();
+    let [one, other] = ["a", "b"].map(|name| take_off(&mut table, &key(0, name)));
+    let gone = join(&mut table, other, 1);
+    join(&mut table, one, 2);
+    join(&mut table, one, 3);
+    assert_eq!(table.leave_all(), [2, 3, 1]);
+    assert_eq!((table.len(), table.waiters()), (2, 0));
+    assert_eq!(table.leave(gone), None);
+    assert!(table.land(one).unwrap().into_waiters().is_empty());
+}
+
+#[test]
 fn nobody_joins_what_has_landed() {
     let mut table = Table::default();
     let flight = take_off(&mut table, &key(0, "a"));
