@@ -20,9 +20,9 @@ use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{self, OnInfo, Section};
-use crate::server::keyspace;
 use crate::server::main_thread;
 use crate::server::settings::{self, Registered, server_number};
+use crate::server::{keyspace, log};
 
 /// What is counted, since the module was loaded.
 pub static STATS: Stats = Stats::new();
@@ -82,9 +82,15 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
             usize::try_from(SETTINGS.current().max_redirects).unwrap_or(usize::MAX)
         }),
     };
+    let origin = HttpOrigin::new(policies).map_err(|error| format!("no client: {error}"))?;
+    if !origin.has_authorities() {
+        log::warning(
+            "no CA certificates: https fails until ca-certificates is installed, or SSL_CERT_FILE names a file",
+        );
+    }
     let module = Module {
         pool: Pool::new(threads).map_err(|error| format!("no download threads: {error}"))?,
-        origin: Arc::new(HttpOrigin::new(policies).map_err(|error| format!("no client: {error}"))?),
+        origin: Arc::new(origin),
         answerer: Answerer::start().map_err(|error| format!("no answering thread: {error}"))?,
         flights: Arc::default(),
         groups: Mutex::default(),

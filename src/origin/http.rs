@@ -13,6 +13,7 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 use reqwest::{Proxy, StatusCode};
 
+use super::authorities::{self, NoAuthorities};
 use super::decode::{ACCEPTED, Coding, decoded};
 use super::resolver::GuardedResolver;
 use crate::cache::error::{Denied, FetchError};
@@ -34,8 +35,18 @@ const MOST_HEADERS: u32 = 64 * 1024;
 /// The origin side of all flights.
 pub struct HttpOrigin {
     policies: Policies,
-    /// The client, and the guard that all its connections were made under.
-    vetted: RwLock<(Arc<Guard>, Client)>,
+    vetted: RwLock<Vetted>,
+}
+
+/// A client, and what all its connections were made under.
+#[derive(Clone)]
+struct Vetted {
+    guard: Arc<Guard>,
+    client: Client,
+    /// How many authorities there were when it was built.
+    authorities: usize,
+    /// Whether it could take any of them, and so can check certificates.
+    has_authorities: bool,
 }
 
 /// What is asked anew for each request, since settings change.
@@ -53,34 +64,64 @@ impl HttpOrigin {
     /// Why there can be none.
     pub fn new(policies: Policies) -> Result<Self, String> {
         let guard = (policies.guard)();
-        let client = build(&guard, &policies).map_err(|error| innermost(&error))?;
-        Ok(Self { policies, vetted: RwLock::new((guard, client)) })
+        let vetted = Vetted::new(guard, &policies).map_err(|error| innermost(&error))?;
+        Ok(Self { policies, vetted: RwLock::new(vetted) })
+    }
+
+    /// Whether https can work, as far as was seen of late.
+    pub fn has_authorities(&self) -> bool {
+        self.vetted.read().unwrap_or_else(PoisonError::into_inner).has_authorities
     }
 
     /// The guard in force, and a client that has no connection but such as were made under it: one that
-    /// was kept from before would be a way around a guard that has been tightened since.
-    fn vetted(&self) -> Result<(Arc<Guard>, Client), FetchError> {
+    /// was kept from before would be a way around a guard that has been tightened since. Where TLS is needed and
+    /// no authority was known, looks again: they may have been installed.
+    fn vetted(&self, needs_tls: impl Fn(&Guard) -> bool) -> Result<Vetted, FetchError> {
         let guard = (self.policies.guard)();
         {
             let vetted = self.vetted.read().unwrap_or_else(PoisonError::into_inner);
-            if vetted.0 == guard {
+            let will_do = vetted.has_authorities
+                || !needs_tls(&guard)
+                || vetted.authorities == authorities::count();
+            if vetted.guard == guard && will_do {
                 return Ok(vetted.clone());
             }
         }
-        let client = build(&guard, &self.policies).map_err(|error| explain(&error))?;
-        let vetted = (guard, client);
+        let vetted = Vetted::new(guard, &self.policies).map_err(|error| explain(&error))?;
         *self.vetted.write().unwrap_or_else(PoisonError::into_inner) = vetted.clone();
         Ok(vetted)
     }
 }
 
-fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
+impl Vetted {
+    fn new(guard: Arc<Guard>, policies: &Policies) -> reqwest::Result<Self> {
+        let authorities = authorities::count();
+        // It is also an error if there are some and none is valid.
+        let whole = if authorities > 0 { build(&guard, policies, true).ok() } else { None };
+        let has_authorities = whole.is_some();
+        let client = match whole {
+            Some(client) => client,
+            None => build(&guard, policies, false)?,
+        };
+        Ok(Self { guard, client, authorities, has_authorities })
+    }
+}
+
+fn build(
+    guard: &Arc<Guard>,
+    policies: &Policies,
+    has_authorities: bool,
+) -> reqwest::Result<Client> {
     let max_redirects = Arc::clone(&policies.max_redirects);
     let redirect_guard = Arc::clone(guard);
     // The environment's proxies are not heeded: `no_proxy` forgets them.
     let mut builder = Client::builder().no_proxy();
     if let Some(proxy) = &guard.proxy {
         builder = builder.proxy(Proxy::all(proxy.as_str())?);
+    }
+    if !has_authorities {
+        // The system's are not asked then: without any there would be no client at all.
+        builder = builder.tls_certs_only([]);
     }
     builder
         .user_agent(USER_AGENT)
@@ -93,6 +134,9 @@ fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
             if attempt.previous().len() > max_redirects() {
                 return attempt.error(TooManyRedirects);
             }
+            if !has_authorities && attempt.url().scheme() == "https" {
+                return attempt.error(NoAuthorities);
+            }
             match redirect_guard.vet_redirect(attempt.previous().last(), attempt.url()) {
                 Ok(()) => attempt.follow(),
                 Err(denied) => attempt.error(denied),
@@ -103,8 +147,15 @@ fn build(guard: &Arc<Guard>, policies: &Policies) -> reqwest::Result<Client> {
 
 impl Origin for HttpOrigin {
     fn fetch(&self, request: &Request, sink: &mut dyn Sink) -> Result<Fetched, FetchError> {
-        let (guard, client) = self.vetted()?;
+        let needs_tls = |guard: &Guard| {
+            let through = guard.proxy.as_ref().map(|proxy| proxy.scheme() == "https");
+            request.url.scheme() == "https" || through == Some(true)
+        };
+        let Vetted { guard, client, has_authorities, .. } = self.vetted(needs_tls)?;
         guard.vet_url(&request.url).map_err(FetchError::Denied)?;
+        if !has_authorities && needs_tls(&guard) {
+            return Err(FetchError::failed(&NoAuthorities.to_string()));
+        }
         let response = compose(&client, request).send().map_err(|error| explain(&error))?;
         if header_bytes(&response) > u64::from(MOST_HEADERS) {
             return Err(FetchError::failed("the response's headers are too large"));

@@ -1,5 +1,6 @@
 //! The origin ring: HTTP, and the only home of `reqwest`. It knows the pure ring and nothing of Redis.
 
+mod authorities;
 mod decode;
 pub mod http;
 pub mod pool;

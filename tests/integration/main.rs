@@ -22,6 +22,7 @@ mod scene;
 
 mod acl;
 mod arguments;
+mod authorities;
 mod bodies;
 mod cluster;
 mod cluster_failover;
