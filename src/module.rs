@@ -94,23 +94,30 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes everything down, unless something is still under way.
+/// Whether nothing is under way.
 ///
 /// # Errors
 /// What is.
-pub fn stop() -> Result<(), String> {
+pub fn check_idle() -> Result<(), String> {
     let module = get();
     let in_the_air = module.flights().len();
     if in_the_air > 0 {
         return Err(format!("{in_the_air} flights are in the air"));
     }
     if module.pool.jobs() > 0 {
-        return Err("a download is ending".into());
+        return Err("a download is ending; try again".into());
     }
-    *MODULE.write().unwrap_or_else(PoisonError::into_inner) = None;
+    if !module.answerer.is_idle() {
+        return Err("answers or copies are being written; try again".into());
+    }
+    Ok(())
+}
+
+/// Takes everything down that is there: at unload, and when a step of the load has failed.
+pub fn stop() {
+    let module = MODULE.write().unwrap_or_else(PoisonError::into_inner).take();
     drop(module);
     SETTINGS.clear();
-    Ok(())
 }
 
 /// Reads what of the server's own configuration matters here.

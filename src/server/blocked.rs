@@ -80,6 +80,7 @@ impl Blocked {
     }
 
     fn with<R: WaitingRoom>(ctx: &Ctx, on_timeout: raw::RedisModuleCmdFunc) -> Self {
+        ctx.owes_nothing();
         // SAFETY: this is the client's own command, and the caller has seen that it may block. No
         // timeout of the server's is set. The reply's context is made here, not in the thread that will
         // write to it, because making it looks at the client, which may be gone by then.
@@ -119,7 +120,9 @@ impl Blocked {
     fn write(&mut self, write: impl FnOnce(&Ctx)) -> Answered {
         // SAFETY: the context lives until `free_context` below, and is ours alone (`Send`).
         let ctx = unsafe { Ctx::from_raw(self.reply) };
-        guarded(|| write(&ctx));
+        if guarded(|| write(&ctx)).is_none() {
+            ctx.reply_rest("ERR internal error; the server's log has its place");
+        }
         self.free_context();
         Answered { handle: self.handle }
     }

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use super::api::{api, raw};
 use super::args::Arg;
 use super::ctx::Ctx;
+use super::handover;
 use super::value::{SharedValue, Value};
 use crate::cache::flights::LockMark;
 use crate::cache::lease::Token;
@@ -85,6 +86,22 @@ pub fn store(
     match set(ctx, name, &value, ends) {
         Ok(()) => Ok(SharedValue::new(value)),
         Err(refusal) => Err((refusal, value)),
+    }
+}
+
+/// As [`store`], but gives the value away, so that no server copies it (`server/handover.rs`). For a large value
+/// that nobody needs any more.
+///
+/// # Errors
+/// Redis's refusal; nothing is stored then.
+pub fn give(ctx: &Ctx, name: &[u8], value: Value, ends: Option<Millis>) -> Result<(), Refusal> {
+    let (outcome, left) = handover::give(ctx, value, |stand_in| set(ctx, name, stand_in, ends));
+    match (outcome, left) {
+        (Ok(()), None) => Ok(()),
+        // The server has no filters, or another module's has taken the stand-in away: what is stored is not
+        // the value.
+        (Ok(()), Some(value)) => set(ctx, name, &value, ends),
+        (Err(refusal), _) => Err(refusal),
     }
 }
 
@@ -175,13 +192,15 @@ pub fn expire_at(ctx: &Ctx, name: &[u8], ends: Option<Millis>) -> Result<(), Ref
     }
 }
 
-/// Deletes a key of the selected database, as `DEL` does; whether there was one.
+/// Deletes a key of the selected database, as `UNLINK` does; whether there was one. What is large is freed off
+/// the main thread.
 pub fn delete(ctx: &Ctx, name: &[u8]) -> bool {
     let name = Value::new(name);
     // SAFETY: both live through the calls.
     unsafe {
         let there = api!(RedisModule_KeyExists(ctx.raw(), name.raw())) != 0;
-        let reply = api!(RedisModule_Call(ctx.raw(), c"DEL".as_ptr(), c"!s".as_ptr(), name.raw()));
+        let reply =
+            api!(RedisModule_Call(ctx.raw(), c"UNLINK".as_ptr(), c"!s".as_ptr(), name.raw()));
         let done = outcome(reply).is_ok();
         there && done
     }
