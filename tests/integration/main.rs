@@ -43,6 +43,7 @@ mod flights;
 mod forks;
 mod guard;
 mod guard_lists;
+mod handover;
 mod hit_and_miss;
 mod hostile;
 mod hostile_redirects;
