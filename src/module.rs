@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
-use crate::cache::error::Overload;
+use crate::cache::error::{FetchError, Overload};
 use crate::cache::flights::{FlightId, Void};
 use crate::cache::lease::FilledTokens;
 use crate::cache::stats::Stats;
@@ -14,7 +14,7 @@ use crate::flight::download::{self, Job};
 use crate::flight::lease;
 use crate::flight::waiting::Groups;
 use crate::origin::http::{HttpOrigin, Policies};
-use crate::origin::pool::{Limits, Pool};
+use crate::origin::pool::{Limits, Pool, Start};
 use crate::server::answers::Answerer;
 use crate::server::blocked;
 use crate::server::ctx::Ctx;
@@ -176,7 +176,13 @@ impl Module {
         let origin = Arc::clone(&self.origin);
         let host = job.task.request.url.host_str().unwrap_or_default().to_owned();
         let limits = limits(&SETTINGS.current());
-        self.pool.submit(&host, limits, move || download::run(job, &*origin));
+        self.pool.submit(&host, limits, move |start| match start {
+            Start::OnThread => download::run(job, &*origin),
+            Start::NoThread => job.permit.complete(Err(FetchError::failed(
+                "no thread for the download: the system gives no more (ulimit -u, or the limit on \
+                 tasks of its unit or container)",
+            ))),
+        });
     }
 
     /// Of so many clients, each to be answered with so many bytes, how many may be: as many as fit into the

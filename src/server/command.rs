@@ -448,3 +448,6 @@ impl ArgumentLists {
         converted
     }
 }
+
+#[cfg(test)]
+mod tests;

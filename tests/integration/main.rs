@@ -70,6 +70,7 @@ mod mget;
 mod mget_waits;
 mod multi_lua;
 mod no_store;
+mod no_threads;
 mod options;
 mod persistence;
 mod proxies;
