@@ -39,7 +39,11 @@ impl load::Module for CacheGet {
         events::subscribe::<Module>(ctx)
     }
 
-    fn stop() -> Result<(), String> {
-        module::stop()
+    fn check_idle() -> Result<(), String> {
+        module::check_idle()
+    }
+
+    fn stop() {
+        module::stop();
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
-use crate::cache::error::Overload;
+use crate::cache::error::{FetchError, Overload};
 use crate::cache::flights::{FlightId, Void};
 use crate::cache::lease::FilledTokens;
 use crate::cache::stats::Stats;
@@ -14,7 +14,7 @@ use crate::flight::download::{self, Job};
 use crate::flight::waiting::Groups;
 use crate::flight::{lease, telling};
 use crate::origin::http::{HttpOrigin, Policies};
-use crate::origin::pool::{Limits, Pool};
+use crate::origin::pool::{Limits, Pool, Start};
 use crate::server::answers::Answerer;
 use crate::server::blocked;
 use crate::server::ctx::Ctx;
@@ -105,23 +105,30 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes everything down, unless something is still under way.
+/// Whether nothing is under way.
 ///
 /// # Errors
 /// What is.
-pub fn stop() -> Result<(), String> {
+pub fn check_idle() -> Result<(), String> {
     let module = get();
     let in_the_air = module.flights().len();
     if in_the_air > 0 {
         return Err(format!("{in_the_air} flights are in the air"));
     }
     if module.pool.jobs() > 0 {
-        return Err("a download is ending".into());
+        return Err("a download is ending; try again".into());
     }
-    *MODULE.write().unwrap_or_else(PoisonError::into_inner) = None;
+    if !module.answerer.is_idle() {
+        return Err("answers or copies are being written; try again".into());
+    }
+    Ok(())
+}
+
+/// Takes everything down that is there: at unload, and when a step of the load has failed.
+pub fn stop() {
+    let module = MODULE.write().unwrap_or_else(PoisonError::into_inner).take();
     drop(module);
     SETTINGS.clear();
-    Ok(())
 }
 
 /// Reads what of the server's own configuration matters here.
@@ -181,7 +188,13 @@ impl Module {
         let origin = Arc::clone(&self.origin);
         let host = job.task.request.url.host_str().unwrap_or_default().to_owned();
         let limits = limits(&SETTINGS.current());
-        self.pool.submit(&host, limits, move || download::run(job, &*origin));
+        self.pool.submit(&host, limits, move |start| match start {
+            Start::OnThread => download::run(job, &*origin),
+            Start::NoThread => job.permit.complete(Err(FetchError::failed(
+                "no thread for the download: the system gives no more (ulimit -u, or the limit on \
+                 tasks of its unit or container)",
+            ))),
+        });
     }
 
     /// Of so many clients, each to be answered with so many bytes, how many may be: as many as fit into the

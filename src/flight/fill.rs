@@ -75,7 +75,7 @@ impl Fill<'_> {
 
     /// The same for a large value: it is copied off the main thread, and its client waits for that.
     fn land_later(self, ctx: &Ctx, module: &Module, flight: FlightId, client: Blocked) {
-        let (recipe, receipt, value) = (self.recipe(), self.receipt(), self.value.hold());
+        let (recipe, receipt) = (self.recipe(), self.receipt());
         let deadline = takeoff::deadline(ctx, flight, (Filler::Thread, COPYING));
         let lease_ends = {
             let mut flights = module.flights();
@@ -87,11 +87,13 @@ impl Fill<'_> {
         }
         module.filled_tokens().insert(self.token, &self.key, clock::now());
         let waiting = module.waiting_for(flight);
-        module.answerer().run(move || {
-            let filled = recipe.make(value.bytes(), waiting);
-            main_thread::post(move |ctx| {
-                drop(value);
-                land_copied(ctx, flight, filled, client, receipt);
+        self.value.hold(move |_, value| {
+            module::get().answerer().run(move || {
+                let filled = recipe.make(value.bytes(), waiting);
+                main_thread::post(move |ctx| {
+                    drop(value);
+                    land_copied(ctx, flight, filled, client, receipt);
+                });
             });
         });
     }

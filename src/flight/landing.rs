@@ -46,6 +46,8 @@ pub type Landing = Option<Result<(), NotStored>>;
 
 /// From this size on, memory is given back off the main thread.
 const LARGE: usize = 1 << 20;
+/// From this size on, a string is given away where that spares the server a copy.
+const GIVEN_AWAY: usize = 64 * 1024;
 
 /// Lands a flight with what its download brought.
 pub fn land(ctx: &Ctx, flight: FlightId, outcome: Outcome<Brought>) {
@@ -162,7 +164,9 @@ pub fn touch_down(
         return None;
     };
     let body_at = filled.body_at();
-    let kept = store(ctx, module, &landed, filled);
+    // Nobody reads the stored string: there is a copy for all who wait, or nobody waits.
+    let is_spare = copy.is_some() || landed.waiting() == 0;
+    let kept = store(ctx, module, &landed, filled, is_spare);
     unmark(ctx, &landed.lock);
     drop(ready.first);
     let entry = match &copy {
@@ -173,6 +177,7 @@ pub fn touch_down(
     let_go(module, size, copy);
     Some(match kept {
         Kept::Shared(_) => Ok(()),
+        Kept::Given(given) => given,
         Kept::Own(value, reason) => {
             let_go(module, size, value);
             Err(reason)
@@ -222,6 +227,8 @@ pub fn refuse(ctx: &Ctx, module: &Module, landed: Landed, error: &impl fmt::Disp
 /// An entry after the attempt to store it.
 enum Kept {
     Shared(SharedValue),
+    /// The server has the string alone, or has freed it as it refused.
+    Given(Result<(), NotStored>),
     Own(Value, NotStored),
 }
 
@@ -230,29 +237,40 @@ impl Kept {
         match self {
             Self::Shared(value) => value.bytes(),
             Self::Own(value, _) => value.bytes(),
+            Self::Given(_) => &[],
+        }
+    }
+
+    const fn outcome(&self) -> Result<(), NotStored> {
+        match self {
+            Self::Shared(_) => Ok(()),
+            Self::Given(outcome) => *outcome,
+            Self::Own(_, reason) => Err(*reason),
         }
     }
 }
 
-fn store(ctx: &Ctx, module: &Module, landed: &Landed, filled: Filled) -> Kept {
+/// Stores what a flight has brought, if it may, and tells of it. A string that is to spare is given away if it is
+/// large.
+fn store(ctx: &Ctx, module: &Module, landed: &Landed, filled: Filled, is_spare: bool) -> Kept {
     let (ends, forbidden) = (filled.ends, filled.must_not_be_stored);
-    let value = filled.into_value();
-    let stored = match may_store(ctx, landed) {
-        Ok(()) if forbidden => Err((NotStored::Forbidden, value)),
-        Ok(()) => keyspace::store(ctx, &landed.key.name, value, ends)
-            .map_err(|(refusal, value)| (refusal.into(), value)),
-        Err(reason) => Err((reason, value)),
+    let (name, value) = (&landed.key.name, filled.into_value());
+    let kept = match may_store(ctx, landed) {
+        Ok(()) if forbidden => Kept::Own(value, NotStored::Forbidden),
+        Ok(()) if is_spare && value.bytes().len() >= GIVEN_AWAY => {
+            Kept::Given(keyspace::give(ctx, name, value, ends).map_err(Into::into))
+        }
+        Ok(()) => match keyspace::store(ctx, name, value, ends) {
+            Ok(shared) => Kept::Shared(shared),
+            Err((refusal, value)) => Kept::Own(value, refusal.into()),
+        },
+        Err(reason) => Kept::Own(value, reason),
     };
-    match stored {
-        Ok(shared) => {
-            tell_changed(ctx, c"cache.store", &landed.key.name);
-            Kept::Shared(shared)
-        }
-        Err((reason, value)) => {
-            not_stored(ctx, module, &landed.key, reason);
-            Kept::Own(value, reason)
-        }
+    match kept.outcome() {
+        Ok(()) => tell_changed(ctx, c"cache.store", name),
+        Err(reason) => not_stored(ctx, module, &landed.key, reason),
     }
+    kept
 }
 
 /// Tells that an entry has changed: by an event on its key and, if it is a variant's, to whoever has

@@ -11,6 +11,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,7 +49,35 @@ struct Counts {
     threads: AtomicUsize,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(Start) + Send>;
+
+/// How a job begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// On a thread of the pool.
+    OnThread,
+    /// On the caller's: the pool has no thread, and the system gives none. The job is to say so, and no more.
+    NoThread,
+}
+
+/// Gives a job to the pool. Tokio panics if it has no thread and gets none, and keeps the job in its queue for a
+/// thread that may never come: so the job is taken back.
+fn start(pool: &Handle, job: Job) {
+    let slot = Arc::new(Mutex::new(Some(job)));
+    let take = |slot: &Mutex<Option<Job>>| slot.lock().ok().and_then(|mut job| job.take());
+    let queued = Arc::clone(&slot);
+    let run = move || {
+        if let Some(job) = take(&queued) {
+            job(Start::OnThread);
+        }
+    };
+    let given = catch_unwind(AssertUnwindSafe(|| drop(pool.spawn_blocking(run))));
+    if given.is_err()
+        && let Some(job) = take(&slot)
+    {
+        job(Start::NoThread);
+    }
+}
 
 /// The lanes by host; one that is empty is gone.
 type Lanes = HashMap<String, Lane>;
@@ -84,7 +113,7 @@ impl Drop for Place {
         self.counts.jobs.fetch_sub(1, Ordering::Relaxed);
         let next = leave(&mut lock(&self.lanes), &self.host);
         for job in next {
-            drop(self.pool.spawn_blocking(job));
+            start(&self.pool, job);
         }
     }
 }
@@ -145,8 +174,9 @@ impl Pool {
         if full { Err(Overload::Host) } else { Ok(()) }
     }
 
-    /// Runs a job on a thread of the pool, when its host's lane has room. A panic ends the job and no more.
-    pub fn submit(&self, host: &str, limits: Limits, job: impl FnOnce() + Send + 'static) {
+    /// Runs a job on a thread of the pool, when its host's lane has room; if there is no thread to be had, at
+    /// once, on the caller's ([`Start`]). A panic ends the job and no more.
+    pub fn submit(&self, host: &str, limits: Limits, job: impl FnOnce(Start) + Send + 'static) {
         self.counts.jobs.fetch_add(1, Ordering::Relaxed);
         let place = Place {
             host: host.to_owned(),
@@ -154,9 +184,9 @@ impl Pool {
             counts: Arc::clone(&self.counts),
             lanes: Arc::clone(&self.lanes),
         };
-        let job: Job = Box::new(move || {
+        let job: Job = Box::new(move |start| {
             let _place = place;
-            job();
+            job(start);
         });
         let next = {
             let mut lanes = lock(&self.lanes);
@@ -166,7 +196,7 @@ impl Pool {
             lane.advance()
         };
         for job in next {
-            drop(self.runtime.spawn_blocking(job));
+            start(self.runtime.handle(), job);
         }
     }
 
@@ -208,7 +238,7 @@ mod tests {
     ) -> Sender<()> {
         let (open, gate) = mpsc::channel::<()>();
         let tell = tell.clone();
-        pool.submit(host, limits, move || {
+        pool.submit(host, limits, move |_| {
             tell.send(host).unwrap();
             let _ = gate.recv();
         });
@@ -288,12 +318,12 @@ mod tests {
         let permit: Permit<&str> = Permit::new(FlightId::from_number(1), move |_, outcome| {
             report.send(outcome).unwrap();
         });
-        pool.submit("a", limits(1, 9), move || {
+        pool.submit("a", limits(1, 9), move |_| {
             let _held = permit;
             panic!("as a broken download would");
         });
         assert!(matches!(outcomes.recv(), Ok(Err(FetchError::Failed(_)))));
-        pool.submit("a", limits(1, 9), move || sender.send(Ok("still at work")).unwrap());
+        pool.submit("a", limits(1, 9), move |_| sender.send(Ok("still at work")).unwrap());
         assert_eq!(outcomes.recv(), Ok(Ok("still at work")));
     }
 }

@@ -1,9 +1,11 @@
 //! The module's memory is Redis's, so that `maxmemory`, `INFO` and `MEMORY` see it.
 //!
-//! The server's allocator aligns as `malloc` does, whichever one the server was built with. What must be
-//! aligned more strictly gets a larger block, in which it begins where it must; the block's own address
-//! stands in the word before it. (The allocator that comes with the `redis-module` crate relies on jemalloc
-//! there. It also copies whenever something grows.)
+//! The server's allocator aligns to a word and promises no more: a server that is built for a C library
+//! without `malloc_usable_size` keeps each block's size in the word before it (`PREFIX_SIZE` in `zmalloc.c`),
+//! and moves `malloc`'s 16-byte alignment by that word. What must be aligned more strictly gets a larger
+//! block, in which it begins where it must; the block's own address stands in the word before it. (The
+//! allocator that comes with the `redis-module` crate relies on jemalloc there. It also copies whenever
+//! something grows.)
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
@@ -13,11 +15,11 @@ use super::api::raw;
 /// See the file's head.
 pub struct RedisAllocator;
 
-/// What `malloc` aligns to, on 64-bit machines.
-const NATURAL: usize = 16;
-
 /// Where the block's address stands, before what was given out.
 const WORD: usize = size_of::<*mut u8>();
+
+/// What every server's allocator aligns to.
+const NATURAL: usize = WORD;
 
 // SAFETY: blocks come from the server's allocator, which is thread-safe, and go back to it once; each is as
 // large as its layout says, and aligned as it says (`strictly`). The functions are there: nothing of this
@@ -76,12 +78,85 @@ unsafe fn block(size: usize) -> *mut u8 {
 /// Room that is aligned more strictly than a block: a block is longer by the alignment, so that there is an
 /// aligned place behind its first word.
 fn strictly(layout: Layout) -> *mut u8 {
-    // SAFETY: the place lies behind the block's beginning by a word at least, since blocks and places are
-    // both aligned to more than one, and the block is long enough from there.
+    // SAFETY: the place lies behind the block's beginning by a word at least, since block and place are both
+    // aligned to a word and the place is the next one that the block does not begin at; and the block is
+    // long enough from there. A layout's size and alignment do not overflow when they are added.
     unsafe {
         let block = block(layout.size() + layout.align());
-        let start = block.add(layout.align() - block.addr() % layout.align());
+        let start = block.add(room_before(block.addr(), layout.align()));
         start.sub(WORD).cast::<*mut u8>().write_unaligned(block);
         start
+    }
+}
+
+/// How far behind a block's address the place begins: a word at least, the alignment at most.
+const fn room_before(block: usize, align: usize) -> usize {
+    align - block % align
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::c_void;
+
+    /// As a server that keeps each block's size before it: aligned to a word, and never to two.
+    unsafe extern "C" fn alloc(size: usize) -> *mut c_void {
+        // SAFETY: the layout is not empty; the size goes where `free` looks for it.
+        unsafe {
+            let start = std::alloc::System.alloc(with_prefix(size));
+            start.cast::<usize>().write(size);
+            start.add(WORD).cast()
+        }
+    }
+
+    unsafe extern "C" fn free(block: *mut c_void) {
+        // SAFETY: `block` is what `alloc` has given.
+        unsafe {
+            let start = block.cast::<u8>().sub(WORD);
+            std::alloc::System.dealloc(start, with_prefix(start.cast::<usize>().read()));
+        }
+    }
+
+    unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+        // SAFETY: `block` is what `alloc` has given; both blocks are as large as what is copied.
+        unsafe {
+            let old = block.cast::<u8>().sub(WORD).cast::<usize>().read();
+            let new = alloc(size);
+            new.cast::<u8>().copy_from_nonoverlapping(block.cast(), old.min(size));
+            free(block);
+            new
+        }
+    }
+
+    fn with_prefix(size: usize) -> Layout {
+        Layout::from_size_align(size + WORD, 2 * WORD).unwrap()
+    }
+
+    #[test]
+    fn every_layout_is_aligned_on_a_server_that_aligns_to_a_word() {
+        // SAFETY: no other unit test uses these functions, and none runs a server.
+        unsafe {
+            raw::RedisModule_Alloc = Some(alloc);
+            raw::RedisModule_Free = Some(free);
+            raw::RedisModule_Realloc = Some(realloc);
+        }
+        for align in [1, 4, 8, 16, 32, 64, 4096] {
+            for size in [1, 7, 8, 24, 100, 5000] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                // SAFETY: the layout is not empty; what is given is used within its size, and freed once.
+                unsafe {
+                    let first = RedisAllocator.alloc(layout);
+                    first.write_bytes(7, size);
+                    let grown = RedisAllocator.realloc(first, layout, 2 * size);
+                    for start in [first, grown] {
+                        assert_eq!(start.addr() % align, 0, "{size} bytes, aligned to {align}");
+                    }
+                    let kept = std::slice::from_raw_parts(grown, size);
+                    assert!(kept.iter().all(|&byte| byte == 7), "{size} bytes, aligned to {align}");
+                    let layout = Layout::from_size_align(2 * size, align).unwrap();
+                    RedisAllocator.dealloc(grown, layout);
+                }
+            }
+        }
     }
 }

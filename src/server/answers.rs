@@ -7,11 +7,15 @@
 //! server that is busy sets the pace itself, and between two batches every other client gets its turn.
 //!
 //! It is one thread for all flights, so that the bound on a batch holds for the server as a whole. Its
-//! releases take turns, so that a large one does not hold up a small one.
+//! releases take turns, so that a large one does not hold up a small one. Whatever else is too long for the main
+//! thread, and is no pace's business (copying a value, writing one large reply, giving memory back), is an
+//! errand, and has a thread of its own, the copier: a value of half a gigabyte holds up other errands, but no
+//! batch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,44 +69,78 @@ impl Drop for Promise {
     }
 }
 
-enum Work {
-    Run(Box<dyn FnOnce() + Send>),
-    Release(Release),
-}
-
 struct Release {
     waiters: VecDeque<Blocked>,
     answer: Answer,
+    _busy: Busy,
 }
 
-/// The answerer; dropping it ends its thread, once all it was given is done.
+type Errand = Box<dyn FnOnce() + Send>;
+
+/// Work that was given and is not done: what it has left for the main thread was posted before this is dropped.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, AcqRel);
+    }
+}
+
+/// The answerer and the copier; dropping this ends their threads, once all they were given is done.
 pub struct Answerer {
-    work: Option<Sender<Work>>,
-    thread: Option<JoinHandle<()>>,
+    releases: Option<Sender<Release>>,
+    errands: Option<Sender<(Errand, Busy)>>,
+    threads: Vec<JoinHandle<()>>,
     pending: Arc<AtomicU64>,
+    busy: Arc<AtomicUsize>,
 }
 
 impl Answerer {
-    /// Starts its thread.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// The system has no thread left.
+    /// The system has no thread left; none of ours is left then.
     pub fn start() -> std::io::Result<Self> {
-        let (work, inbox) = mpsc::channel();
-        let pending = Arc::new(AtomicU64::new(0));
+        let (releases, inbox) = mpsc::channel();
+        let (errands, to_run) = mpsc::channel();
+        let (pending, busy) = <(Arc<AtomicU64>, Arc<AtomicUsize>)>::default();
         let desk = Desk::new(inbox, Arc::clone(&pending));
-        let thread = std::thread::Builder::new()
-            .name("cache-answers".into())
-            .stack_size(256 * 1024)
-            .spawn(move || desk.work())?;
-        Ok(Self { work: Some(work), thread: Some(thread), pending })
+        let mut answerer = Self {
+            releases: Some(releases),
+            errands: Some(errands),
+            threads: Vec::new(),
+            pending,
+            busy,
+        };
+        answerer.spawn("cache-answers", move || desk.work())?;
+        answerer.spawn("cache-copies", move || run_errands(&to_run))?;
+        Ok(answerer)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(name.into()).stack_size(256 * 1024);
+        self.threads.push(thread.spawn(work)?);
+        Ok(())
     }
 
     /// Answers all of `waiters`, paced, in their order.
     pub fn release(&self, waiters: Vec<Blocked>, answer: Answer) {
         if !waiters.is_empty() {
             self.pending.fetch_add(answer.all(waiters.len()), Relaxed);
-            self.give(Work::Release(Release { waiters: waiters.into(), answer }));
+            let release =
+                Release { waiters: waiters.into(), answer, _busy: Busy::begin(&self.busy) };
+            // The thread outlives this sender, so it is there; were it not, dropping the release answers its
+            // waiters with an error. So it is with errands.
+            if let Some(sender) = &self.releases {
+                let _ = sender.send(release);
+            }
         }
     }
 
@@ -118,34 +156,42 @@ impl Answerer {
         promise
     }
 
-    /// Runs something that is too long for the main thread.
-    pub fn run(&self, task: impl FnOnce() + Send + 'static) {
-        self.give(Work::Run(Box::new(task)));
+    /// Runs something that is too long for the main thread, in the order of such calls.
+    pub fn run(&self, errand: impl FnOnce() + Send + 'static) {
+        if let Some(sender) = &self.errands {
+            let _ = sender.send((Box::new(errand), Busy::begin(&self.busy)));
+        }
     }
 
-    fn give(&self, work: Work) {
-        // The thread outlives this sender, so it is there; were it not, dropping the work answers its
-        // waiters with an error.
-        if let Some(sender) = &self.work {
-            let _ = sender.send(work);
-        }
+    /// Whether all that was given is done, and posted what it has for the main thread.
+    pub fn is_idle(&self) -> bool {
+        self.busy.load(Acquire) == 0
     }
 }
 
 impl Drop for Answerer {
     fn drop(&mut self) {
-        self.work = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::warning("internal error: the answering thread panicked");
+        self.releases = None;
+        self.errands = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::warning("internal error: a thread that answers has ended before its time");
+            }
         }
     }
 }
 
-/// The thread's side.
+/// The copier.
+fn run_errands(errands: &Receiver<(Errand, Busy)>) {
+    for (errand, busy) in errands {
+        guarded(errand);
+        drop(busy);
+    }
+}
+
+/// The answerer.
 struct Desk {
-    inbox: Receiver<Work>,
+    inbox: Receiver<Release>,
     releases: VecDeque<Release>,
     taken: Receiver<()>,
     tell_taken: Sender<()>,
@@ -155,7 +201,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(inbox: Receiver<Work>, pending: Arc<AtomicU64>) -> Self {
+    fn new(inbox: Receiver<Release>, pending: Arc<AtomicU64>) -> Self {
         let (tell_taken, taken) = mpsc::channel();
         Self { inbox, releases: VecDeque::new(), taken, tell_taken, outstanding: false, pending }
     }
@@ -163,7 +209,7 @@ impl Desk {
     fn work(mut self) {
         while self.next_work() {
             if let Some(release) = self.releases.pop_front() {
-                self.release_some(release);
+                guarded(|| self.release_some(release));
             }
         }
     }
@@ -171,24 +217,13 @@ impl Desk {
     /// Takes in what has come; waits for it only if there is nothing else to do. False at the end.
     fn next_work(&mut self) -> bool {
         if self.releases.is_empty() {
-            match self.inbox.recv() {
-                Ok(work) => self.accept(work),
-                Err(_) => return false,
-            }
+            let Ok(release) = self.inbox.recv() else {
+                return false;
+            };
+            self.releases.push_back(release);
         }
-        while let Ok(work) = self.inbox.try_recv() {
-            self.accept(work);
-        }
+        self.releases.extend(self.inbox.try_iter());
         true
-    }
-
-    fn accept(&mut self, work: Work) {
-        match work {
-            Work::Run(task) => {
-                guarded(task);
-            }
-            Work::Release(release) => self.releases.push_back(release),
-        }
     }
 
     /// Writes one batch of a release while the main thread still has the one before, then hands it over.
@@ -201,9 +236,6 @@ impl Desk {
             .map(|waiter| waiter.answer(|ctx| (release.answer.write)(ctx)))
             .collect();
         let bytes = release.answer.all(count);
-        if !release.waiters.is_empty() {
-            self.releases.push_back(release);
-        }
         if self.outstanding {
             let _ = self.taken.recv_timeout(PATIENCE);
         }
@@ -214,5 +246,8 @@ impl Desk {
             pending.fetch_sub(bytes, Relaxed);
             let _ = taken.send(());
         });
+        if !release.waiters.is_empty() {
+            self.releases.push_back(release);
+        }
     }
 }

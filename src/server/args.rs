@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::api::{api, raw};
+use super::ctx::Ctx;
 use super::{main_thread, timer};
 
 /// The arguments, the command's own name at 0.
@@ -67,18 +68,25 @@ impl<'a> Arg<'a> {
 }
 
 impl Arg<'_> {
-    /// Keeps it for longer than its command runs. On the main thread.
-    pub fn hold(self) -> Held {
+    /// Keeps it for longer than its command runs, and gives it to `then`, on the main thread, once the command
+    /// has ended: when its callback returns, the server may still move the bytes of an argument that somebody
+    /// keeps (`trimStringObjectIfNeeded`), and no other thread may look at them before that.
+    pub fn hold(self, then: impl FnOnce(&Ctx, Held) + Send + 'static) {
         // SAFETY: the string is live; without a context the reference belongs to the caller alone.
-        Held(unsafe { api!(RedisModule_HoldString(std::ptr::null_mut(), self.0)) })
+        let held = Held(unsafe { api!(RedisModule_HoldString(std::ptr::null_mut(), self.0)) });
+        main_thread::post(move |ctx| then(ctx, held));
     }
 }
 
-/// An argument that outlives its command. It may be read on any thread.
+/// An argument that outlives its command ([`Arg::hold`]). It may be read on any thread.
 pub struct Held(*mut raw::RedisModuleString);
 
-// SAFETY: other threads only read its bytes, which nobody changes. How many references there are is the
-// main thread's business, and it is there that this one goes (`drop`).
+// SAFETY: other threads only read its bytes, and nobody changes those any more. The server trims an argument
+// when its command's callback returns, and `hold` hands it out after that. What else has a reference reads
+// (MONITOR, the slow log), or replaces its reference with another string's (rewriting a command), or lets go of
+// it: a server that has its arguments freed by other threads gives them those alone that nobody else refers to.
+// `RedisModule_HoldString` and `RedisModule_FreeString` are documented for the server's thread only, since
+// references are counted without atomics. So both are called there alone (`hold`, `drop`).
 unsafe impl Send for Held {}
 
 impl Held {

@@ -104,6 +104,7 @@ impl Blocked {
                 api!(RedisModule_AbortBlock(handle));
                 return None;
             }
+            ctx.owes_nothing();
             api!(RedisModule_SetDisconnectCallback(handle, Some(disconnected::<R>)));
             Some(Self { handle, reply })
         }
@@ -138,7 +139,9 @@ impl Blocked {
     fn write(&mut self, write: impl FnOnce(&Ctx)) -> Answered {
         // SAFETY: the context lives until `free_context` below, and is ours alone (`Send`).
         let ctx = unsafe { Ctx::from_raw(self.reply) };
-        guarded(|| write(&ctx));
+        if guarded(|| write(&ctx)).is_none() {
+            ctx.reply_rest("ERR internal error; the server's log has its place");
+        }
         self.free_context();
         Answered { handle: self.handle }
     }

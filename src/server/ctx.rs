@@ -1,5 +1,6 @@
 //! A module context: replies, the selected database, and what state the server is in.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_long};
 
 use super::api::{OK, api, raw};
@@ -8,6 +9,9 @@ use super::api::{OK, api, raw};
 /// own, until that is freed.
 pub struct Ctx {
     raw: *mut raw::RedisModuleCtx,
+    /// How many elements its reply still lacks: one, before it is begun. So what is missing is known when a
+    /// panic comes between ([`Ctx::reply_rest`]).
+    owed: Cell<usize>,
 }
 
 impl Ctx {
@@ -16,7 +20,27 @@ impl Ctx {
     /// # Safety
     /// `raw` is a live context of this module, and stays so for as long as the result is used.
     pub(super) const unsafe fn from_raw(raw: *mut raw::RedisModuleCtx) -> Self {
-        Self { raw }
+        Self { raw, owed: Cell::new(1) }
+    }
+
+    /// One element of the reply is there, which may have others in it.
+    #[inline(always)]
+    fn pay(&self, others: usize) {
+        self.owed.set(self.owed.get().wrapping_sub(1).wrapping_add(others));
+    }
+
+    /// The reply is owed by somebody else: its client is blocked.
+    pub(super) fn owes_nothing(&self) {
+        self.owed.set(0);
+    }
+
+    /// Completes a reply that a panic has broken off: each element that is missing becomes an error. It is the
+    /// whole reply if none was begun, and nothing if it is complete.
+    #[cold]
+    pub(super) fn reply_rest(&self, line: &str) {
+        for _ in 0..self.owed.get() {
+            self.reply_error(line);
+        }
     }
 
     pub(super) const fn raw(&self) -> *mut raw::RedisModuleCtx {
@@ -101,6 +125,7 @@ impl Ctx {
 
     /// Answers a bulk string.
     pub fn reply_bytes(&self, bytes: &[u8]) {
+        self.pay(0);
         // SAFETY: the context is live (`from_raw`); the bytes are copied before the call returns.
         unsafe {
             api!(RedisModule_ReplyWithStringBuffer(self.raw, bytes.as_ptr().cast(), bytes.len()));
@@ -114,36 +139,42 @@ impl Ctx {
 
     /// Answers `OK`.
     pub fn reply_ok(&self) {
+        self.pay(0);
         // SAFETY: the context is live (`from_raw`); the text is copied.
         unsafe { api!(RedisModule_ReplyWithSimpleString(self.raw, c"OK".as_ptr())) };
     }
 
     /// Answers a whole number.
     pub fn reply_integer(&self, number: i64) {
+        self.pay(0);
         // SAFETY: the context is live (`from_raw`).
         unsafe { api!(RedisModule_ReplyWithLongLong(self.raw, number)) };
     }
 
     /// Begins an array of so many elements, which are answered next.
     pub fn reply_array(&self, elements: usize) {
+        self.pay(elements);
         // SAFETY: the context is live (`from_raw`).
         unsafe { api!(RedisModule_ReplyWithArray(self.raw, length(elements))) };
     }
 
     /// Begins a map of so many pairs, which are answered next: a flat array for a RESP2 client.
     pub fn reply_map(&self, pairs: usize) {
+        self.pay(2 * pairs);
         // SAFETY: the context is live (`from_raw`).
         unsafe { api!(RedisModule_ReplyWithMap(self.raw, length(pairs))) };
     }
 
     /// Answers null.
     pub fn reply_null(&self) {
+        self.pay(0);
         // SAFETY: the context is live (`from_raw`).
         unsafe { api!(RedisModule_ReplyWithNull(self.raw)) };
     }
 
     /// Answers an error; its first word is its code.
     pub fn reply_error(&self, line: &str) {
+        self.pay(0);
         let line = super::log::c_string(line);
         // SAFETY: the context is live (`from_raw`); the text is copied before the call returns.
         unsafe { api!(RedisModule_ReplyWithError(self.raw, line.as_ptr())) };

@@ -35,16 +35,23 @@ pub fn subscribe<E: OnEvent>(ctx: &Ctx) -> Result<(), String> {
         (raw::REDISMODULE_EVENT_CLIENT_CHANGE, Some(client::<E>), "client"),
         (raw::REDISMODULE_EVENT_CONFIG, Some(config::<E>), "configuration"),
     ];
-    for (id, callback, name) in wanted {
-        let event = raw::RedisModuleEvent { id, dataver: 1 };
-        // SAFETY: called during the load; the callbacks are of the type the API asks for.
-        let status: c_int =
-            unsafe { api!(RedisModule_SubscribeToServerEvent(ctx.raw(), event, callback)) };
-        if status != OK {
+    for (index, &(id, callback, name)) in wanted.iter().enumerate() {
+        if set_callback(ctx, id, callback) != OK {
+            // A server of before 7.2 forgets a module whose load has failed, but not what it has subscribed to.
+            for &(id, ..) in &wanted[..index] {
+                set_callback(ctx, id, None);
+            }
             return Err(format!("the server has no {name} event"));
         }
     }
     Ok(())
+}
+
+/// Subscribes to an event; with `None`, unsubscribes from one that was subscribed to.
+fn set_callback(ctx: &Ctx, id: u64, callback: raw::RedisModuleEventCallback) -> c_int {
+    let event = raw::RedisModuleEvent { id, dataver: 1 };
+    // SAFETY: called during the load; the callbacks are of the type the API asks for.
+    unsafe { api!(RedisModule_SubscribeToServerEvent(ctx.raw(), event, callback)) }
 }
 
 type Event = raw::RedisModuleEvent;

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use super::api::{api, raw};
 use super::args::Arg;
 use super::ctx::Ctx;
+use super::handover;
 use super::log;
 use super::refusal;
 pub use super::refusal::Refusal;
@@ -101,6 +102,22 @@ pub fn store(
     match set(ctx, name, &value, ends) {
         Ok(()) => Ok(SharedValue::new(value)),
         Err(refusal) => Err((refusal, value)),
+    }
+}
+
+/// As [`store`], but gives the value away, so that no server copies it (`server/handover.rs`). For a large value
+/// that nobody needs any more.
+///
+/// # Errors
+/// Redis's refusal; nothing is stored then.
+pub fn give(ctx: &Ctx, name: &[u8], value: Value, ends: Option<Millis>) -> Result<(), Refusal> {
+    let (outcome, left) = handover::give(ctx, value, |stand_in| set(ctx, name, stand_in, ends));
+    match (outcome, left) {
+        (Ok(()), None) => Ok(()),
+        // The server has no filters, or another module's has taken the stand-in away: what is stored is not
+        // the value.
+        (Ok(()), Some(value)) => set(ctx, name, &value, ends),
+        (Err(refusal), _) => Err(refusal),
     }
 }
 

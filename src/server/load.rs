@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::api::{ERR, OK, raw};
 use super::ctx::Ctx;
-use super::{guarded, log, main_thread};
+use super::{command, guarded, log, log_panics, lookups, main_thread};
 
 /// Unit tests run without a server, and use the system's.
 #[cfg(not(test))]
@@ -24,11 +24,14 @@ pub trait Module {
     /// Why it cannot be loaded; it goes to the log.
     fn start(ctx: &Ctx) -> Result<(), String>;
 
-    /// Ends what it runs.
+    /// Whether nothing is under way, so that it may be unloaded.
     ///
     /// # Errors
-    /// Why it cannot be unloaded now; nothing was ended then.
-    fn stop() -> Result<(), String>;
+    /// What is.
+    fn check_idle() -> Result<(), String>;
+
+    /// Ends what it runs: all of it, or as much as a [`Module::start`] that failed has started.
+    fn stop();
 }
 
 /// Gives a [`Module`] the two symbols that the server looks for.
@@ -50,9 +53,10 @@ macro_rules! export_module {
         #[allow(non_snake_case)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn RedisModule_OnUnload(
-            _ctx: *mut ::redis_module::raw::RedisModuleCtx,
+            ctx: *mut ::redis_module::raw::RedisModuleCtx,
         ) -> ::std::ffi::c_int {
-            $crate::server::load::on_unload::<$module>()
+            // SAFETY: called by the server, as it calls `RedisModule_OnUnload`.
+            unsafe { $crate::server::load::on_unload::<$module>(ctx) }
         }
     };
 }
@@ -76,6 +80,7 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
     }
     // SAFETY: the server gives a live context for the time of the load.
     let ctx = unsafe { Ctx::from_raw(ctx) };
+    log_panics();
     if !main_thread::open(&ctx) {
         return ERR;
     }
@@ -85,31 +90,50 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
         }
         M::start(&ctx)
     });
-    match started {
-        Some(Ok(())) => OK,
-        Some(Err(reason)) => {
-            log::warning(&format!("not loaded: {reason}"));
-            main_thread::close();
-            ERR
-        }
-        None => ERR,
-    }
-}
-
-/// The other end.
-pub fn on_unload<M: Module>() -> c_int {
-    if !main_thread::hold_back() {
-        log::warning("not unloaded: work for the main thread is under way, try again");
+    let started = started.unwrap_or_else(|| Err("internal error".into()));
+    if let Err(reason) = started {
+        log::warning(&format!("not loaded: {reason}"));
+        end::<M>();
         return ERR;
     }
-    let stopped = guarded(M::stop);
-    if let Some(Ok(())) = stopped {
-        main_thread::close();
-        return OK;
-    }
-    main_thread::go_on();
-    if let Some(Err(reason)) = stopped {
+    lookups::begin(&ctx);
+    command::loaded();
+    OK
+}
+
+/// The other end. The order makes sure that nothing is left behind: the event loop is held back first, so that
+/// what is posted from there on stays where it can be seen; then nothing may be under way that could post; then
+/// nothing may have been posted. Only after that the module goes.
+///
+/// # Safety
+/// Called by the server, with what it gives to `RedisModule_OnUnload`.
+pub unsafe fn on_unload<M: Module>(ctx: *mut raw::RedisModuleCtx) -> c_int {
+    // SAFETY: the server gives a live context for the time of the unload.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    let refused = if main_thread::hold_back() {
+        let idle = guarded(|| lookups::check(&ctx).and_then(|()| M::check_idle()));
+        match idle {
+            Some(Ok(())) if main_thread::has_tasks() => Some(UNDER_WAY.to_owned()),
+            Some(idle) => idle.err(),
+            None => Some("internal error".to_owned()),
+        }
+    } else {
+        Some(UNDER_WAY.to_owned())
+    };
+    if let Some(reason) = refused {
+        main_thread::go_on();
         log::warning(&format!("not unloaded: {reason}"));
+        return ERR;
     }
-    ERR
+    end::<M>();
+    OK
+}
+
+const UNDER_WAY: &str = "work for the main thread is under way; try again";
+
+/// Ends the module, and at last what it has run on.
+fn end<M: Module>() {
+    command::unloaded();
+    guarded(M::stop);
+    main_thread::close();
 }

@@ -91,15 +91,22 @@ pub(super) fn go_on() {
     wake();
 }
 
-/// At unload, once nothing is left that could post: runs what has been posted in the end.
+/// Whether tasks wait.
+pub(super) fn has_tasks() -> bool {
+    !queue().tasks.is_empty()
+}
+
+/// Whether the module is loaded.
+pub(super) fn is_open() -> bool {
+    !detached().is_null()
+}
+
+/// At unload, and after a failed load, once nothing is left that could post. No task runs any more: what it
+/// would ask for is gone. An unload finds none (`load::on_unload`). A task that is dropped answers the clients
+/// that it has, here, as a timer's callback may.
 pub(super) fn close() {
-    let detached = DETACHED.load(Ordering::Acquire);
-    if !detached.is_null() {
-        // SAFETY: this is the main thread, and the context is freed below, not before.
-        let ctx = unsafe { Ctx::from_raw(detached) };
-        while let Some(task) = next_task() {
-            timer::as_fired(|| task(&ctx));
-        }
+    while let Some(task) = next_task() {
+        timer::as_fired(|| drop(task));
     }
     queue().held_back = false;
     let detached = DETACHED.swap(ptr::null_mut(), Ordering::AcqRel);
@@ -134,6 +141,11 @@ fn wake() {
 }
 
 unsafe extern "C" fn woken(_: *mut c_void) {
+    // After a load that failed; whoever comes next wakes the event loop anew.
+    if !is_open() {
+        queue().awake = false;
+        return;
+    }
     // SAFETY: one-shot events run on the main thread; the detached context lives until `close`, which
     // `awake` holds off.
     let ctx = unsafe { Ctx::from_raw(detached()) };

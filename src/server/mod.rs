@@ -15,7 +15,7 @@
 //! - **No panic crosses.** Each callback runs under [`guarded`].
 #![allow(unsafe_code)]
 
-#[cfg(not(test))]
+#[cfg_attr(test, allow(dead_code))] // unit tests have the system's allocator
 mod alloc;
 mod api;
 #[cfg(not(test))]
@@ -28,10 +28,12 @@ pub mod clock;
 pub mod command;
 pub mod ctx;
 pub mod events;
+mod handover;
 pub mod info;
 pub mod keyspace;
 pub mod load;
 pub mod log;
+mod lookups;
 pub mod main_thread;
 pub mod refusal;
 pub mod settings;
@@ -40,11 +42,20 @@ pub mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs a callback's body; a panic ends here and becomes `None`, instead of unwinding into C.
+/// Runs a callback's body; a panic ends here and becomes `None`, instead of unwinding into C. The log has its
+/// place already ([`log_panics`]).
 fn guarded<T>(body: impl FnOnce() -> T) -> Option<T> {
-    let result = catch_unwind(AssertUnwindSafe(body));
-    if result.is_err() {
-        log::warning("internal error: a callback panicked");
-    }
-    result.ok()
+    catch_unwind(AssertUnwindSafe(body)).ok()
+}
+
+/// Has each panic of this library logged, with its place and its thread. The library has a standard library of
+/// its own, so this concerns no other module.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("of the server");
+        // As the standard library prints it: the place, a line break, the message.
+        let what = panic.to_string().replace('\n', " ");
+        log::warning(&format!("internal error: thread {name}: {what}"));
+    }));
 }

@@ -15,9 +15,12 @@ pub struct Value {
     string: NonNull<raw::RedisModuleString>,
 }
 
-// SAFETY: the one owner moves with the value; creating, reading and freeing an unshared string touch no
-// state of the server but its allocator, which is thread-safe. A stored one is shared
-// with the keyspace and no `Value` any more (`SharedValue`).
+// SAFETY: the one owner moves with the value. The API says of `RedisModule_CreateString` and
+// `RedisModule_FreeString` that a null context is allowed and that the string is the caller's then; it says
+// of neither that other threads may call it without the lock. In all sources from Redis 7.0 and Valkey 8 on,
+// both touch the string and the allocator alone, which is thread-safe, as long as the string has one
+// reference; an empty context is not looked at. A stored one is shared with the keyspace and no `Value` any
+// more (`SharedValue`).
 unsafe impl Send for Value {}
 
 impl Value {
@@ -42,6 +45,14 @@ impl Value {
 
     pub(super) const fn raw(&self) -> *mut raw::RedisModuleString {
         self.string.as_ptr()
+    }
+
+    /// Takes over a string that has one reference.
+    ///
+    /// # Safety
+    /// That reference is the caller's, who uses it no more.
+    pub(super) const unsafe fn from_raw(string: NonNull<raw::RedisModuleString>) -> Self {
+        Self { string }
     }
 
     /// Hands the string over to the server.

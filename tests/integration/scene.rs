@@ -45,8 +45,13 @@ impl Scene {
 
     /// Puts [`BODY`] at a path, behind a gate.
     pub fn hold(&self, path: &str) -> (String, Gate) {
+        self.hold_reply(path, Reply::ok(BODY))
+    }
+
+    /// Puts a reply at a path, behind a gate.
+    pub fn hold_reply(&self, path: &str, reply: Reply) -> (String, Gate) {
         let gate = Gate::closed();
-        (self.serve(path, Reply::ok(BODY).gate(&gate)), gate)
+        (self.serve(path, reply.gate(&gate)), gate)
     }
 
     /// Starts a flight and returns when its request has reached the origin.

@@ -1,0 +1,83 @@
+//! A system that gives no more threads.
+
+use std::process::Command;
+
+use crate::scene::{BODY, Scene};
+use crate::support::server::Builder;
+use crate::support::{Reply, Server, module};
+
+/// What makes a program another user's: a limit on threads does not hold for the superuser.
+fn becoming_nobody() -> &'static [&'static str] {
+    let id = Command::new("id").arg("-u").output().expect("cannot run id");
+    if id.stdout == b"0\n" {
+        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    } else {
+        &[]
+    }
+}
+
+fn as_nobody(server: Builder) -> Builder {
+    server.under(becoming_nobody())
+}
+
+/// Sets how many threads the server's user may have.
+fn limit(server: &Server, most: &str) {
+    let (limit, pid) = (format!("--nproc={most}:"), server.pid().to_string());
+    let words = [becoming_nobody(), &["prlimit", "--pid", &pid, &limit]].concat();
+    let done = Command::new(words[0]).args(&words[1..]).output().expect("cannot run prlimit");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_download_that_gets_no_thread_fails_at_once() {
+    let mut scene = Scene::with(as_nobody);
+    let url = scene.serve("/a", Reply::ok(BODY));
+    limit(&scene.server, "1");
+    for _ in 0..2 {
+        let error = scene.client.error(&["CACHE.GET", &url, "60", "0"]);
+        assert!(error.starts_with("FETCHFAILED no thread"), "{error}");
+        assert!(error.contains("ulimit -u"), "{error}");
+    }
+    assert_eq!(scene.server.gauge("cache_flights"), 0);
+    // What was caught is in the log, with its place.
+    scene.server.until_log("internal error: thread ");
+    scene.server.until_log("pool.rs:");
+    limit(&scene.server, "1000");
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
+    assert_eq!(scene.origin.hits("/a"), 1);
+}
+
+#[test]
+fn a_load_that_gets_no_thread_fails_and_leaves_nothing_behind() {
+    let mut scene = Scene::with(|server| as_nobody(server.without_module()));
+    let url = scene.serve("/a", Reply::ok(BODY));
+    let library = module::path_text();
+    let load =
+        [
+            &["MODULE", "LOADEX", &library],
+            &[
+                "CONFIG",
+                "cache.allowed-networks",
+                "127.0.0.0/8",
+                "CONFIG",
+                "cache.allowed-ports",
+                "",
+            ][..],
+        ]
+        .concat();
+    let threads =
+        || std::fs::read_dir(format!("/proc/{}/task", scene.server.pid())).unwrap().count();
+    let before = threads();
+    for _ in 0..3 {
+        limit(&scene.server, "1");
+        scene.client.error(&load);
+        assert_eq!(threads(), before);
+        scene.client.error(&["CONFIG", "SET", "cache.max-waiters", "1"]);
+        limit(&scene.server, "1000");
+    }
+    scene.server.until_log("not loaded: no ");
+    // Nobody is told any more of what happens in the server.
+    scene.client.ok(&["FLUSHALL"]);
+    assert!(scene.client.call(&load).is_ok());
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
+}
