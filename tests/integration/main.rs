@@ -84,6 +84,7 @@ mod slots;
 mod slow_heads;
 mod stale;
 mod stampede;
+mod the_scripts;
 mod the_support;
 mod timeouts;
 mod tracking;
