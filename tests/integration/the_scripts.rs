@@ -159,15 +159,15 @@ fn the_list_of_what_other_servers_are_not_tested_with_names_tests_that_there_are
     let left_out: Vec<_> = list.lines().filter(|line| !line.starts_with('#')).collect();
     assert!(left_out.len() > 10, "where is the list?");
     for line in left_out {
-        let (theme, test) = line.split_once("::").unwrap_or_else(|| panic!("no theme: {line:?}"));
+        let (theme, name) = line.split_once("::").unwrap_or_else(|| panic!("no theme: {line:?}"));
         assert!(themes.contains(&theme), "there is no theme {theme}");
         let source = root().join(format!("tests/integration/{theme}.rs"));
         let source = fs::read_to_string(source).unwrap();
-        let there = match test {
+        let is_there = match name {
             "" => source.contains("#[test]"),
-            test => source.contains(&format!("fn {test}(")),
+            _ => source.contains(&format!("fn {name}(")),
         };
-        assert!(there, "there is no test {line}");
+        assert!(is_there, "there is no test {line}");
         // The runner leaves out each test whose path has this text in it.
         for other in themes.iter().filter(|&&other| other != theme) {
             assert!(!format!("{other}::").contains(&format!("{theme}::")), "{line} hits {other}");
