@@ -6,8 +6,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::Server;
 use crate::support::client::bytes_of;
+use crate::support::{Server, signal};
 
 /// Processor seconds that the server has used so far, all its threads together.
 ///
@@ -58,7 +58,7 @@ pub fn family(pid: u32) -> Vec<u32> {
 
 /// Asks a process to end.
 pub fn end(pid: u32) {
-    Command::new("kill").arg(pid.to_string()).status().expect("there is a kill");
+    signal::try_send("TERM", pid);
 }
 
 /// What a command is started with to have one processor, the first.

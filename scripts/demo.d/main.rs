@@ -39,20 +39,38 @@ struct Picture {
 }
 
 fn main() -> ExitCode {
+    match show() {
+        Ok(status) => status,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot show anything: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show() -> io::Result<ExitCode> {
     let origin = Origin::start();
     let server = Server::builder().release().start();
     let pictures = serve_pictures(&origin);
     let (port, site) = (server.port(), origin.url("/"));
-    println!("\nA server with the module is on port {port}, an origin at {site}.");
-    let rows = [workers(&server, &origin, &pictures), crowd(&server, &origin, &pictures[0])];
-    println!("{}", table(&rows));
+    say(&format!("\nA server with the module is on port {port}, an origin at {site}.\n"))?;
+    let rows = [workers(&server, &origin, &pictures)?, crowd(&server, &origin, &pictures[0])?];
+    say(&format!("{}\n", table(&rows)))?;
     let wrong: Vec<String> = rows.iter().filter_map(Row::complaint).collect();
     if wrong.is_empty() {
-        println!("{}", load_it_yourself(&server.so()));
-        return ExitCode::SUCCESS;
+        say(&format!("{}\n", load_it_yourself(&server.so())))?;
+        return Ok(ExitCode::SUCCESS);
     }
     eprintln!("Something is wrong:\n  {}", wrong.join("\n  "));
-    ExitCode::FAILURE
+    Ok(ExitCode::FAILURE)
+}
+
+/// Prints a text at once, a part of a line too. (`println!` panics if nobody reads it any more.)
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Has the origin serve every file of the folder, slowly.
@@ -83,35 +101,35 @@ fn picture_reply(bytes: &[u8]) -> Reply {
 
 /// The exercise of the tutorial that this command comes from: several workers,
 /// each of which loops over all the pictures; and then the same again.
-fn workers(server: &Server, origin: &Origin, pictures: &[Picture]) -> Row {
+fn workers(server: &Server, origin: &Origin, pictures: &[Picture]) -> io::Result<Row> {
     let size: usize = pictures.iter().map(|picture| picture.bytes.len()).sum();
-    println!(
-        "\n{WORKERS} workers, each over the same {} pictures ({} KiB); the origin takes {} ms for each:",
+    say(&format!(
+        "\n{WORKERS} workers, each over the same {} pictures ({} KiB); the origin takes {} ms for each:\n",
         pictures.len(),
         size / 1024,
         SLOW.as_millis(),
-    );
+    ))?;
     let round = |title: &str| {
-        print!("  {title}");
+        say(&format!("  {title}"))?;
         let begun = Instant::now();
         thread::scope(|scope| {
             for worker in 0..WORKERS {
                 scope.spawn(move || loop_over(server, pictures, worker == 0));
             }
         });
-        println!();
-        begun.elapsed()
+        let took = begun.elapsed();
+        say("\n").map(|()| took)
     };
-    let cold = round("cold:");
-    let warm = round("warm:");
-    Row {
+    let cold = round("cold:")?;
+    let warm = round("warm:")?;
+    Ok(Row {
         exercise: format!("{WORKERS} workers × {} pictures", pictures.len()),
         cold,
         warm,
         asked: 2 * WORKERS * pictures.len(),
         downloads: origin.total(),
         wanted: pictures.len() as u64,
-    }
+    })
 }
 
 fn loop_over(server: &Server, pictures: &[Picture], tells: bool) {
@@ -119,14 +137,13 @@ fn loop_over(server: &Server, pictures: &[Picture], tells: bool) {
     for picture in pictures {
         get(&mut client, picture);
         if tells {
-            print!(" {}", picture.name);
-            io::stdout().flush().ok();
+            say(&format!(" {}", picture.name)).ok(); // if nobody reads it, the end of the line tells
         }
     }
 }
 
 /// Fifty clients that want one picture in the same moment, and nobody has it.
-fn crowd(server: &Server, origin: &Origin, picture: &Picture) -> Row {
+fn crowd(server: &Server, origin: &Origin, picture: &Picture) -> io::Result<Row> {
     let path = path_of("wanted-by-all");
     origin.on(&path, picture_reply(&picture.bytes).delay(VERY_SLOW));
     let wanted = Picture {
@@ -134,40 +151,40 @@ fn crowd(server: &Server, origin: &Origin, picture: &Picture) -> Row {
         url: origin.url(&path),
         bytes: Arc::clone(&picture.bytes),
     };
-    println!(
-        "\n{CROWD} clients at once on one more picture; the origin takes {} ms for it:",
+    say(&format!(
+        "\n{CROWD} clients at once on one more picture; the origin takes {} ms for it:\n",
         VERY_SLOW.as_millis(),
-    );
+    ))?;
     let mut clients = server.clients(CROWD);
-    let mut round = |watch: fn(&Server)| {
+    let mut round = |watch: fn(&Server) -> io::Result<()>| {
         let begun = Instant::now();
         for client in &mut clients {
             ask(client, &wanted);
         }
-        watch(server);
+        watch(server)?;
         for client in &mut clients {
             check(client, &wanted);
         }
-        begun.elapsed()
+        io::Result::Ok(begun.elapsed())
     };
     let cold = round(|server| {
         server.until_gauge("cache_waiters", CROWD as u64);
-        println!(
-            "  cold: {} clients wait, {} download is in the air ...",
+        say(&format!(
+            "  cold: {} clients wait, {} download is in the air ...\n",
             server.gauge("cache_waiters"),
             server.gauge("cache_flights"),
-        );
-    });
-    let warm = round(|_| ());
-    println!("  warm: all {CROWD} answered at once");
-    Row {
+        ))
+    })?;
+    let warm = round(|_| Ok(()))?;
+    say(&format!("  warm: all {CROWD} answered at once\n"))?;
+    Ok(Row {
         exercise: format!("{CROWD} clients × 1 picture"),
         cold,
         warm,
         asked: 2 * CROWD,
         downloads: origin.hits(&path),
         wanted: 1,
-    }
+    })
 }
 
 fn get(client: &mut Client, picture: &Picture) {

@@ -58,6 +58,7 @@ pub fn load_it_yourself(library: &str) -> String {
 
 or in redis.conf:    loadmodule {library}
 or while it runs:    MODULE LOAD {library}
+                     (it must have been started with enable-module-command local)
 
 and then:            CACHE.GET https://www.rust-lang.org/ 3600
 

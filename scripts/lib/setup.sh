@@ -31,7 +31,8 @@ setup() {
     has_rust "$rust_wanted" || install_rust "$rust_wanted"
 }
 
-say() { printf '%s\n' "$*"; }
+# Who reads it may have hung up; run.sh sees to that.
+say() { printf '%s\n' "$*" 2>/dev/null; }
 
 die() {
     printf '%s\n' "$*" >&2

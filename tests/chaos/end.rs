@@ -44,13 +44,13 @@ pub fn check(storm: &Storm, server: &Server, before: &Before) {
     server.until_gauge("cache_threads", 0);
     client.ok(&["FLUSHALL"]);
     client.ok(&["SCRIPT", "FLUSH"]);
-    until_memory(server, before.memory + MORE_WHILE_LOADED);
+    until_memory("with the module loaded", server, before.memory + MORE_WHILE_LOADED);
 
     unload_is_refused_in_flight(storm, server);
     until("the module to be unloaded", || client.call(&["MODULE", "UNLOAD", "cache"]).is_ok());
     until("the threads to be gone", || threads(server) <= before.threads);
     client.ok(&["FLUSHALL"]);
-    until_memory(server, before.memory + MORE_WHEN_GONE);
+    until_memory("with the module gone", server, before.memory + MORE_WHEN_GONE);
 
     let library = server.so();
     let open =
@@ -64,17 +64,17 @@ pub fn check(storm: &Storm, server: &Server, before: &Before) {
     }
 }
 
-fn until_memory(server: &Server, most: u64) {
+fn until_memory(when: &str, server: &Server, most: u64) {
     let mut seen = 0;
     for _ in 0..100 {
         seen = server.gauge("used_memory");
         if seen <= most {
-            eprintln!("chaos: {seen} bytes of memory are in use, at most {most} may be");
+            eprintln!("chaos: {when} {seen} bytes of memory are in use, and at most {most} may be");
             return;
         }
         thread::sleep(Duration::from_millis(200));
     }
-    panic!("{seen} bytes of memory are in use, at most {most} may be");
+    panic!("{when} {seen} bytes of memory are in use, at most {most} may be");
 }
 
 /// The lock keys of all databases.

@@ -1,7 +1,7 @@
 //! What has happened, as far as it decides what may be answered: which bodies were made, which failures the
 //! origin has shown, what has voided flights; and the violations that were found.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -122,13 +122,30 @@ impl Ledger {
         lock(&self.violations).clone()
     }
 
-    /// All that was counted, by its name.
-    pub fn summary(&self) -> String {
-        let tally = lock(&self.tally);
-        let mut lines: Vec<_> = tally.iter().collect();
-        lines.sort();
-        let words = lines.iter().map(|(what, count)| format!("{what} {count}"));
-        words.collect::<Vec<_>>().join(", ")
+    /// All that was counted, in words, a line each.
+    pub fn summary(&self) -> Vec<String> {
+        let mut tally: BTreeMap<_, _> = lock(&self.tally).clone().into_iter().collect();
+        let mut take = |what: &str| tally.remove(what).unwrap_or_default();
+        let (calls, bodies, nulls) = (take("calls"), take("bodies"), take("nulls"));
+        let (leases, lost) = (take("leases"), take("connections lost"));
+        let (strict, others) = (take("strict downloads"), take("downloads"));
+        let listed = |all: BTreeMap<String, u64>| {
+            let words = all.into_iter().map(|(what, count)| format!("{what} {count}"));
+            words.collect::<Vec<_>>().join(", ")
+        };
+        let (troubles, errors) = tally.into_iter().partition(|(what, _)| what.starts_with('('));
+        vec![
+            format!(
+                "{calls} calls, some of them for several URLs: answered by {bodies} bodies, {leases} leases and \
+                 {nulls} nulls; {lost} connections were closed under them"
+            ),
+            format!("and by errors, each with a cause that the storm had made: {}", listed(errors)),
+            format!("what the troublemaker did, and how often: {}", listed(troubles)),
+            format!(
+                "of the downloads {strict} were held to be the only one in the air for their key, and {others}, where \
+                 some had been voided of late, to be no more than there were voidings"
+            ),
+        ]
     }
 }
 

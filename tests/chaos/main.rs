@@ -52,10 +52,11 @@ use trouble::{AT_START, Trouble};
 fn no_storm_breaks_a_promise() {
     let plan = Plan::from_environment();
     eprintln!(
-        "chaos: seed {}, {} s, {} clients; CACHE_GET_CHAOS_SEED={} has the same choices again",
-        plan.seed,
+        "chaos: for {} s now, {} clients, an origin and a troublemaker do what they like, by seed {} \
+         (--seed {} has the same choices again)",
         plan.length.as_secs(),
         plan.clients,
+        plan.seed,
         plan.seed
     );
     let ledger = Arc::new(Ledger::new(plan.seed));
@@ -71,17 +72,44 @@ fn no_storm_breaks_a_promise() {
         let _last_words = LastWords(&server);
         rage(&storm);
     }
-    let counters = ["cache_hits", "cache_misses", "cache_coalesced", "cache_stale_hits"];
-    let more =
-        ["cache_downloads", "cache_revalidated", "cache_leases_filled", "cache_not_stored_void"];
-    for name in counters.iter().chain(&more) {
-        eprintln!("chaos: {name} {}", server.info(name).unwrap_or_default());
-    }
-    eprintln!("chaos: {} requests; {}", storm.origin.requests(), storm.ledger.summary());
     let violations = storm.ledger.violations();
+    eprintln!(
+        "chaos: the storm is over, with {} broken promises; what it has come to:",
+        violations.len()
+    );
+    for line in came_to(&storm, &server) {
+        eprintln!("chaos:   {line}");
+    }
     assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+    eprintln!(
+        "chaos: now all must end where it began: flights, lock keys, threads, memory, unloading ..."
+    );
     end::check(&storm, &server, &before);
     assert!(server.shutdown_nosave(), "the server ended in bad order:\n{}", server.log());
+    eprintln!("chaos: it has, and the server has ended in good order");
+}
+
+/// What has happened, in words, a line each.
+fn came_to(storm: &Storm, server: &Server) -> Vec<String> {
+    let info = |field: &str| server.info(&format!("cache_{field}")).unwrap_or_default();
+    let mut lines = storm.ledger.summary();
+    lines.push(format!(
+        "the origin had {} requests; {} downloads succeeded, {} of them by a 304",
+        storm.origin.requests(),
+        info("downloads"),
+        info("revalidated"),
+    ));
+    lines.push(format!(
+        "the module has counted {} hits, {} stale ones, {} misses, {} of which joined a flight, {} \
+         leases filled, {} values not stored because they were void",
+        info("hits"),
+        info("stale_hits"),
+        info("misses"),
+        info("coalesced"),
+        info("leases_filled"),
+        info("not_stored_void"),
+    ));
+    lines
 }
 
 fn rage(storm: &Storm) {

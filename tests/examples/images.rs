@@ -1,10 +1,6 @@
 //! `examples/images`: workers in three languages want the same pictures at once.
 
-use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use crate::run::{assert_as_shown, numbers_after, run_with};
+use crate::run::{assert_as_shown, numbers_after, program, run_with};
 use crate::support::Server;
 
 const COMMAND: &str = "python examples/images/run.py";
@@ -15,7 +11,7 @@ const PICTURES: usize = 8;
 #[test]
 fn three_languages_share_one_download_of_each_picture() {
     let server = Server::start();
-    let worker = rust_worker();
+    let worker = program("images_worker");
     let output = run_with(&server, COMMAND, &[("IMAGES_WORKER", worker.as_os_str())]);
 
     let mut longest: f64 = 0.0;
@@ -32,19 +28,4 @@ fn three_languages_share_one_download_of_each_picture() {
     assert_eq!(counts.collect::<Vec<_>>(), [1; PICTURES], "{output}");
     assert_eq!(server.gauge("cache_downloads"), PICTURES as u64);
     assert_as_shown(COMMAND, &output);
-}
-
-/// The Rust worker's program: built, and where cargo says that it is.
-fn rust_worker() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned());
-    let output = Command::new(cargo)
-        .args(["build", "--example", "images_worker", "--message-format=json-render-diagnostics"])
-        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cannot run cargo");
-    assert!(output.status.success(), "cargo build failed");
-    let report = String::from_utf8(output.stdout).expect("cargo's report is text");
-    let program = report.split('"').find(|text| text.ends_with("/examples/images_worker"));
-    PathBuf::from(program.expect("cargo named no program"))
 }

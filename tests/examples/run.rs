@@ -20,7 +20,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::Server;
+use crate::support::{Server, signal};
 
 /// How long an example may take before it is clear that it hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -50,11 +50,11 @@ pub fn run_with(server: &Server, command: &str, variables: &[(&str, &OsStr)]) ->
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot run {command}: {error}"));
-    let pid = child.id().to_string();
+    let pid = child.id();
     let (tell, told) = mpsc::channel();
     thread::spawn(move || tell.send(child.wait_with_output()));
     let Ok(ended) = told.recv_timeout(PATIENCE) else {
-        Command::new("kill").arg(pid).status().ok(); // it may end just now
+        signal::try_send("TERM", pid); // it may end just now
         panic!("{command} did not end within {PATIENCE:?}");
     };
     let output = ended.expect("cannot read what it prints");
@@ -62,6 +62,21 @@ pub fn run_with(server: &Server, command: &str, variables: &[(&str, &OsStr)]) ->
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command}: {}\n{text}\n{errors}", output.status);
     text
+}
+
+/// A program of ours in Rust (an `[[example]]` of `Cargo.toml`): built, and where cargo says that it is.
+pub fn program(name: &str) -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned());
+    let output = Command::new(cargo)
+        .args(["build", "--example", name, "--message-format=json-render-diagnostics"])
+        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cannot run cargo");
+    assert!(output.status.success(), "cargo build failed");
+    let report = String::from_utf8(output.stdout).expect("cargo's report is text");
+    let program = report.split('"').find(|text| text.ends_with(&format!("/examples/{name}")));
+    PathBuf::from(program.expect("cargo named no program"))
 }
 
 /// Asserts that the README of the command's example shows this command with this output.

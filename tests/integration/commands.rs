@@ -178,5 +178,7 @@ fn a_user_who_may_only_read_can_peek_and_not_get() {
 fn the_module_is_listed_under_its_name() {
     let server = Server::start();
     let modules = server.client().array(&["MODULE", "LIST"]);
-    assert!(printed(&modules[0]).starts_with("[name cache ver "), "{modules:?}");
+    // Servers have modules of their own, which come first (Redis 8.0).
+    let ours = modules.iter().filter(|module| printed(module).starts_with("[name cache ver "));
+    assert_eq!(ours.count(), 1, "{modules:?}");
 }

@@ -162,7 +162,7 @@ fn sources(folder: &Path) -> String {
 }
 
 /// The cells of the table whose first column has this title.
-fn rows_of_the_readme(title: &str) -> Vec<Vec<String>> {
+pub fn rows_of_the_readme(title: &str) -> Vec<Vec<String>> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let head = format!("| {title} | ");
     let table = readme.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
@@ -172,7 +172,7 @@ fn rows_of_the_readme(title: &str) -> Vec<Vec<String>> {
 }
 
 /// What stands between backticks.
-fn ticked(text: &str) -> Vec<&str> {
+pub fn ticked(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 

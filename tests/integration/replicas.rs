@@ -5,14 +5,7 @@ use crate::fleet::{
 };
 use crate::scene::{BODY, Scene, lock_key};
 use crate::support::server::Builder;
-use crate::support::{Gate, Reply, Server, Value, until};
-
-/// Stops a process in its tracks, or lets it go on.
-fn signal(server: &Server, signal: &str) {
-    let pid = server.pid().to_string();
-    let status = std::process::Command::new("kill").args([signal, &pid]).status();
-    assert!(status.expect("cannot run kill").success());
-}
+use crate::support::{Gate, Reply, Server, Value, signal, until};
 
 /// What two servers must agree in: all that they hold, and when the keys end.
 fn contents(server: &Server, keys: &[String]) -> (Value, Vec<i64>) {
@@ -115,13 +108,13 @@ fn who_waits_for_replicas_waits_for_what_it_was_answered() {
     let (mut scene, replica) = master_and_replica();
     let url = scene.serve("/a", Reply::ok(BODY));
     fence(&mut scene.client);
-    signal(&replica, "-STOP");
+    signal::send("STOP", replica.pid());
     assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
     let told = scene.client.int(&["WAIT", "1", "20"]);
     let token = lease(&mut scene.client, "value", &[]);
     scene.client.ok(&["CACHE.FILL", "value", &token, "computed"]);
     let told_of_fill = scene.client.int(&["WAIT", "1", "20"]);
-    signal(&replica, "-CONT");
+    signal::send("CONT", replica.pid());
     assert_eq!((told, told_of_fill), (0, 0), "a replica that stands still has acknowledged");
     assert_eq!(scene.client.int(&["WAIT", "1", "20000"]), 1);
     assert_eq!(replica.client().text(&["CACHE.PEEK", &url]), BODY);

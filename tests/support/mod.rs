@@ -10,6 +10,7 @@
 //! | `origin.rs` | an HTTP origin in this process, gated and counted          |
 //! | `origin/`   | its parts: what to answer, what was asked, TLS, the wire   |
 //! | `sentinel.rs` | a Sentinel that watches a master and promotes its replica |
+//! | `signal.rs` | sends a signal to a process                                |
 //! | `until.rs`  | waits for a condition, never for an amount of time         |
 //!
 //! Three programs include this folder by path, and none of them uses all of
@@ -25,6 +26,7 @@ pub mod module;
 pub mod origin;
 pub mod sentinel;
 pub mod server;
+pub mod signal;
 pub mod tmp;
 pub mod until;
 

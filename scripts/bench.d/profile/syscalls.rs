@@ -4,9 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use super::tool::output;
-use crate::support::Server;
 use crate::support::tmp::TempDir;
+use crate::support::{Server, signal};
 
 /// `strace`, at work.
 pub struct Strace {
@@ -36,7 +35,7 @@ impl Strace {
     /// How often each was called, the most frequent first.
     pub fn end(mut self) -> Vec<(String, f64)> {
         // Asked so it lets the server go, and writes what it has; killed, it does neither.
-        output("kill", &["-INT", &self.child.id().to_string()]);
+        signal::send("INT", self.child.id());
         self.child.wait().expect("it ends");
         let counts = fs::read_to_string(self.dir.path().join("counts")).unwrap_or_default();
         let mut calls: Vec<(String, f64)> = counts.lines().filter_map(parse).collect();
