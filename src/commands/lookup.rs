@@ -16,6 +16,8 @@ use crate::server::args::{Arg, Args};
 use crate::server::clock;
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::ReadKey;
+use crate::server::unchanged::Unchanged;
+use crate::server::value::Value;
 
 static NO_OPTIONS: Options = Options::NONE;
 
@@ -70,6 +72,17 @@ impl Call<'_> {
             return Ok(ReadKey::open(ctx, self.url));
         }
         Ok(ReadKey::open_named(ctx, &self.key()?))
+    }
+
+    /// Reads the entry without a change to how the server keeps it.
+    ///
+    /// # Errors
+    /// As [`Call::key`].
+    pub fn read_unchanged(&self, ctx: &Ctx) -> Result<Option<Unchanged>, CacheError> {
+        if self.options.variant.is_plain() {
+            return Ok(Unchanged::read(ctx, &self.url));
+        }
+        Ok(Unchanged::read(ctx, &Value::new(&self.key()?)))
     }
 
     /// Answers the call, in the command's shape: at once, after a flight, or null.
@@ -143,10 +156,20 @@ pub fn judge(
     stale: Option<Millis>,
     now: Millis,
 ) -> Result<Found<'_>, CacheError> {
-    let Some(key) = open else {
-        return Ok(Found::Nothing);
-    };
-    let stored = entry::decode(key.string().ok_or(CacheError::WrongType)?);
+    open.map_or(Ok(Found::Nothing), |key| judge_string(key.string(), stale, now))
+}
+
+/// Judges what a key holds; `None` stands for something that is no string.
+///
+/// # Errors
+/// [`CacheError::WrongType`].
+#[inline(always)]
+pub fn judge_string(
+    string: Option<&[u8]>,
+    stale: Option<Millis>,
+    now: Millis,
+) -> Result<Found<'_>, CacheError> {
+    let stored = entry::decode(string.ok_or(CacheError::WrongType)?);
     Ok(Found::judge(stored, stale, now))
 }
 

@@ -1,7 +1,7 @@
 //! `CACHE.PEEK url [option ...]`
 
 use super::arguments as arg;
-use super::lookup::{judge, on_call};
+use super::lookup::{judge_string, on_call};
 use crate::cache::error::CacheError;
 use crate::cache::options::Takes;
 use crate::server::args::Args;
@@ -27,8 +27,11 @@ impl Command for Peek {
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         on_call("cache.peek", args, Takes::Reading, |call| {
-            let open = call.open(ctx)?;
-            match judge(open.as_ref(), call.options.stale, call.now)?.body() {
+            let Some(read) = call.read_unchanged(ctx)? else {
+                ctx.reply_null();
+                return Ok(());
+            };
+            match judge_string(read.string(), call.options.stale, call.now)?.body() {
                 Some(body) => ctx.reply_bytes(body),
                 None => ctx.reply_null(),
             }

@@ -40,6 +40,27 @@ pub fn warn_of_hidden_commands(ctx: &Ctx) {
     }
 }
 
+/// The name of a key, which lives as long as this does.
+pub trait Name {
+    /// The server's string.
+    fn raw(&self) -> *mut raw::RedisModuleString;
+}
+
+impl Name for Arg<'_> {
+    fn raw(&self) -> *mut raw::RedisModuleString {
+        Arg::raw(*self)
+    }
+}
+
+impl Name for Value {
+    fn raw(&self) -> *mut raw::RedisModuleString {
+        Value::raw(self)
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)] // a small number, which bindgen takes for an enum value
+const STRING_KEY: c_int = raw::REDISMODULE_KEYTYPE_STRING as c_int;
+
 /// A key opened for reading. Reading is all it does: closing a key opened for writing would signal
 /// WATCH and tracking even if nothing changed.
 pub struct ReadKey {
@@ -49,22 +70,32 @@ pub struct ReadKey {
 impl ReadKey {
     /// Opens a key; `None` if there is none. Counts as a hit or miss of the keyspace and touches LRU
     /// and LFU, as `GET` does.
+    #[inline(always)]
     pub fn open(ctx: &Ctx, name: Arg<'_>) -> Option<Self> {
-        // SAFETY: both live through the call: an argument outlives its command.
-        let key = unsafe {
-            api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode(raw::REDISMODULE_READ)))
-        };
-        NonNull::new(key.cast()).map(|key| Self { key })
+        Self::open_as(ctx, &name, 0)
     }
 
     /// As [`ReadKey::open`], for a key that is no argument.
     pub fn open_named(ctx: &Ctx, name: &[u8]) -> Option<Self> {
-        let name = Value::new(name);
+        Self::open_as(ctx, &Value::new(name), 0)
+    }
+
+    /// As [`ReadKey::open`], with further flags (`REDISMODULE_OPEN_KEY_…`).
+    #[inline(always)]
+    pub(super) fn open_as(ctx: &Ctx, name: &impl Name, flags: u32) -> Option<Self> {
+        let mode = mode(raw::REDISMODULE_READ | flags);
         // SAFETY: both live through the call; the open key holds its own reference of its name.
-        let key = unsafe {
-            api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode(raw::REDISMODULE_READ)))
-        };
+        let key = unsafe { api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode)) };
         NonNull::new(key.cast()).map(|key| Self { key })
+    }
+
+    /// Whether it holds a string of at most so many bytes.
+    pub(super) fn is_string_up_to(&self, length: usize) -> bool {
+        // SAFETY: the key is open.
+        unsafe {
+            let kind: c_int = api!(RedisModule_KeyType(self.key.as_ptr()));
+            kind == STRING_KEY && api!(RedisModule_ValueLength(self.key.as_ptr())) <= length
+        }
     }
 
     /// The string it holds; `None` if it is of another type.

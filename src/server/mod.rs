@@ -38,6 +38,7 @@ pub mod main_thread;
 pub mod refusal;
 pub mod settings;
 pub mod timer;
+pub mod unchanged;
 pub mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

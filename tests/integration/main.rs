@@ -75,6 +75,7 @@ mod multi_lua;
 mod no_store;
 mod no_threads;
 mod options;
+mod peek;
 mod persistence;
 mod proxies;
 mod refusals;
