@@ -140,7 +140,7 @@ fn refuse_clients(module: &Module, clients: Vec<Blocked>, line: Arc<str>) {
 }
 
 /// Lets go of all who wait on a server that has become a replica, as the server does with those who wait for a key
-/// of its own.
+/// of its own. Like there, it takes a time that grows with their number; it happens once.
 ///
 /// Most servers have done so already: they hang up on every blocked client. Valkey 9.1 sends clients to the new
 /// master instead, but not those that a module blocks. During a failover in agreement (`FAILOVER`), where writes are
