@@ -11,11 +11,13 @@ use super::answer::{Shape, Source, write_stored};
 use super::landing::Landed;
 use super::waiting::{self, Place, Recipient, Waiter};
 use crate::cache::error::{CacheError, FetchError, Overload};
-use crate::module::{Module, STATS};
+use crate::cache::seconds::Millis;
+use crate::module::{self, Module, STATS};
 use crate::server::answers::Answer;
 use crate::server::blocked::Blocked;
 use crate::server::ctx::Ctx;
 use crate::server::info;
+use crate::server::timer::{OnTime, Timer};
 
 /// The most bytes of replies that one landing writes on the main thread.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -138,11 +140,19 @@ fn refuse_clients(module: &Module, clients: Vec<Blocked>, line: Arc<str>) {
 }
 
 /// Lets go of all who wait on a server that has become a replica, as the server does with those who wait for a key
-/// of its own.
+/// of its own. Like there, it takes a time that grows with their number; it happens once.
 ///
 /// Most servers have done so already: they hang up on every blocked client. Valkey 9.1 sends clients to the new
-/// master instead, but not those that a module blocks.
+/// master instead, but not those that a module blocks. During a failover in agreement (`FAILOVER`), where writes are
+/// paused, it is not decided yet who will be master; those who wait go on until it is.
 pub fn send_all_elsewhere(ctx: &Ctx, module: &Module) {
+    if ctx.is_master() {
+        return;
+    }
+    if !ctx.is_cluster() && ctx.writes_are_paused() {
+        Timer::start::<Decision>(ctx, UNDECIDED, 0);
+        return;
+    }
     let clients = waiting::take_all(ctx, module);
     if clients.is_empty() {
         return;
@@ -157,6 +167,18 @@ pub fn send_all_elsewhere(ctx: &Ctx, module: &Module) {
         }
     };
     refuse_clients(module, clients, line.into());
+}
+
+/// How long to wait before looking again whether a failover is decided.
+const UNDECIDED: Millis = 50;
+
+/// A failover may be decided by now.
+struct Decision;
+
+impl OnTime for Decision {
+    fn on_time(ctx: &Ctx, _: u64) {
+        send_all_elsewhere(ctx, &module::get());
+    }
 }
 
 fn arrive(ctx: &Ctx, module: &Module, group: u64, place: usize, answer: Place) {

@@ -59,7 +59,7 @@ fn server_setting(ctx: &Ctx, name: &CStr) -> Result<Option<String>, Untold> {
     }
 }
 
-#[allow(clippy::cast_possible_wrap)] // a small number, which bindgen takes for unsigned
+#[allow(clippy::cast_possible_truncation)] // a small number, which bindgen takes for an enum value
 const ARRAY_REPLY: c_int = raw::REDISMODULE_REPLY_ARRAY as c_int;
 
 /// One setting of a structure `S`.

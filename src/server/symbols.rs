@@ -14,6 +14,7 @@
 //!
 //! `tests/integration/symbols.rs` reads the built library and names every symbol that would break this.
 
+#[cfg(target_env = "gnu")]
 use std::ffi::{c_char, c_int};
 
 // A weak reference that is hidden too is null for good, unless this library itself has the symbol.
@@ -33,8 +34,11 @@ std::arch::global_asm!(
     ".hidden ZSTD_trace_decompress_begin",
     ".weak ZSTD_trace_decompress_end",
     ".hidden ZSTD_trace_decompress_end",
-    ".hidden realpath",
 );
+
+// The definition below, which is not to be seen from outside.
+#[cfg(target_env = "gnu")]
+std::arch::global_asm!(".hidden realpath");
 
 #[cfg(target_env = "gnu")]
 unsafe extern "C" {

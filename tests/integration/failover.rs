@@ -174,10 +174,9 @@ fn under_sentinel_a_demoted_master_lets_go_of_all_who_wait_and_follows() {
     assert!(client.error(&["CACHE.FILL", "value", &token, "late"]).starts_with("READONLY "));
 }
 
-/// Valkey 9.1 sends clients that can follow to the new master, and leaves alone those that a module blocks.
-#[test]
-fn who_waits_on_a_demoted_master_and_can_be_redirected_is_redirected() {
-    let mut scene = Scene::new();
+/// Clients that can be sent to another server wait in every way there is, and that server becomes the master.
+fn redirected(make_master: impl FnOnce(&mut Scene, &Server)) {
+    let (mut scene, replica) = master_and_replica();
     if !scene.server.is_valkey_since(9, 1) {
         println!("skipped: this server hangs up on all who wait");
         return;
@@ -195,12 +194,30 @@ fn who_waits_on_a_demoted_master_and_can_be_redirected_is_redirected() {
         waiter.send(call);
     }
     scene.server.until_gauge("cache_waiters", 4);
-    let master = Server::builder().start();
-    let port = master.port().to_string();
-    scene.client.ok(&["REPLICAOF", "127.0.0.1", &port]);
+    make_master(&mut scene, &replica);
     for waiter in &mut waiters {
-        assert_eq!(waiter.reply_error(), format!("REDIRECT 127.0.0.1:{port}"));
+        assert_eq!(waiter.reply_error(), format!("REDIRECT 127.0.0.1:{}", replica.port()));
     }
     scene.server.until_gauge("cache_waiters", 0);
     gate.open();
+}
+
+/// Valkey 9.1 sends clients that can follow to the new master, and leaves alone those that a module blocks.
+#[test]
+fn who_waits_on_a_demoted_master_and_can_be_redirected_is_redirected() {
+    redirected(|scene, replica| {
+        promote(replica);
+        let port = replica.port().to_string();
+        scene.client.ok(&["REPLICAOF", "127.0.0.1", &port]);
+    });
+}
+
+#[test]
+fn who_waits_through_a_failover_in_agreement_and_can_be_redirected_is_redirected() {
+    redirected(|scene, replica| {
+        let port = replica.port().to_string();
+        until_equal("the failover to begin", &Ok(Value::Okay), || {
+            scene.client.call(&["FAILOVER", "TO", "127.0.0.1", &port])
+        });
+    });
 }

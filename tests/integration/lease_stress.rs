@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use crate::leasing::{Answer, LOST, Leasing, at_rest};
 use crate::scene::{BODY, Scene};
 use crate::support::server::Builder;
-use crate::support::{Client, Reply, Server};
+use crate::support::{Client, Reply, Server, until};
 
 const THREADS: u64 = 8;
+/// How long it goes on, or longer, until all has happened that is to.
 const SPAN: Duration = Duration::from_secs(2);
 
 /// A key, and what the test knows of it.
@@ -155,18 +156,27 @@ impl Player<'_> {
     }
 }
 
+/// Ends the game when dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 fn play(setup: impl FnOnce(Builder) -> Builder) {
     let scene = Scene::with(|server| setup(server.config("cache.max-timeout", "15")));
     let url = scene.serve("/a", Reply::ok(BODY));
     let keys = [Key::new("one key"), Key::new("another"), Key::new(url)];
-    let end = Instant::now() + SPAN;
+    let (end, over) = (Instant::now() + SPAN, AtomicBool::new(false));
     thread::scope(|scope| {
         for seed in 1..=THREADS {
-            let (keys, server) = (&keys, &scene.server);
+            let (keys, server, over) = (&keys, &scene.server, &over);
             scope.spawn(move || {
                 let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
                 let mut player = Player { server, client: server.client(), dice };
-                while Instant::now() < end {
+                while !over.load(SeqCst) {
                     let at = usize::try_from(player.dice.roll(3)).unwrap();
                     match player.dice.roll(50) {
                         0 => Key::void(keys, || player.client.ok(&["FLUSHALL"])),
@@ -176,11 +186,14 @@ fn play(setup: impl FnOnce(Builder) -> Builder) {
                 }
             });
         }
+        let _over_however_it_ends = Over(&over);
+        let happens = |what: &&str| scene.server.gauge(&format!("cache_leases_{what}")) > 0;
+        until("leases to end in every way there is", || {
+            Instant::now() >= end
+                && keys.iter().all(|key| key.filled.load(SeqCst))
+                && ["released", "cut", "expired", "lost"].iter().all(happens)
+        });
     });
-    assert!(keys.iter().all(|key| key.filled.load(SeqCst)), "nothing was filled");
-    for gauge in ["released", "cut", "expired", "lost"] {
-        assert!(scene.server.gauge(&format!("cache_leases_{gauge}")) > 0, "none was {gauge}");
-    }
     at_rest(&scene);
 }
 

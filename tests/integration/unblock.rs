@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::scene::{BODY, Scene};
 use crate::support::client::bytes_of;
+use crate::support::server::Builder;
 use crate::support::{Client, Value};
 
 /// Unblocks the second waiter of a flight, and asserts that it gets `reply`.
@@ -79,8 +80,19 @@ fn unblocking_around_the_landing_loses_no_reply() {
 /// unblocked clients. They are only put to work when there is much to do.
 #[test]
 fn unblocking_around_the_landing_loses_no_reply_where_io_has_threads() {
-    let scene =
-        Scene::with(|server| server.config("io-threads", "2").config("io-threads-do-reads", "yes"));
+    storms_where_io_has_threads(|server| server);
+}
+
+/// The same where nobody can tell that io has threads.
+#[test]
+fn unblocking_around_the_landing_loses_no_reply_where_config_is_hidden() {
+    storms_where_io_has_threads(|server| server.hide("CONFIG"));
+}
+
+fn storms_where_io_has_threads(setup: impl FnOnce(Builder) -> Builder) {
+    let scene = Scene::with(|server| {
+        setup(server.config("io-threads", "2").config("io-threads-do-reads", "yes"))
+    });
     let calm = AtomicBool::new(false);
     thread::scope(|scope| {
         let _calms_at_the_end = Calms(&calm);
