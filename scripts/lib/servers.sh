@@ -52,7 +52,10 @@ fetch_server() {
         cannot "$name" "apt-get has failed, see above and $work/log"
         return 1
     fi
-    has patchelf || install_patchelf
+    if ! has patchelf && ! (install_patchelf); then
+        cannot "$name" 'it needs patchelf, which could not be installed'
+        return 1
+    fi
     if ! make_ready "$kind" "$work" "$dir"; then
         cannot "$name" "it does not run here; what was fetched is in $work"
         return 1
