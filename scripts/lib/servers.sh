@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Brings released servers that this distribution does not have yet: after `bring_server NAME DIR`, the server that
 # Debian's suite has is in DIR, with its own loader and libraries, ready to run beside this machine's own.
-# Nothing is installed but patchelf, which tells the programs where their libraries are.
+# Nothing is installed but patchelf, which tells the programs where their libraries are, and Debian's keys on an Ubuntu.
 #
-# Source run.sh and setup.sh first. Needs apt-get and dpkg; needs no root, but to install patchelf.
+# Source run.sh and setup.sh first. Needs apt-get and dpkg; needs no root, but to install those two.
 
 # The servers of Debian's stable suite: what their names stand for changes with a point release at most.
 readonly STABLE_SERVERS=(redis-trixie valkey-trixie)
@@ -12,6 +12,8 @@ readonly MOVING_SERVERS=(redis-sid redis-experimental valkey-sid)
 
 # Where the packages come from, unless this machine is a Debian with a mirror of its own.
 readonly DEBIAN=http://deb.debian.org/debian
+# The keys that they must be signed with.
+readonly KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # is_server NAME: whether a server can be asked for by this name.
 is_server() { [[ " ${STABLE_SERVERS[*]} ${MOVING_SERVERS[*]} " == *" $1 "* ]]; }
@@ -45,6 +47,11 @@ fetch_server() {
         cannot "$name" 'it comes as a package, and this machine has no apt-get and dpkg'
         return 1
     fi
+    if ! { [[ -e $KEYRING ]] || (need debian-archive-keyring "tells Debian's packages from forged ones"); } ||
+        ! { has patchelf || (need patchelf 'tells a fetched server where its libraries are'); }; then
+        cannot "$name" 'what is missing could not be installed'
+        return 1
+    fi
     say "Fetching $kind-server of Debian's suite $suite into $dir ..."
     rm -rf -- "$work" && mkdir -p -- "$work"
     if ! download "$kind" "$suite" "$work"; then
@@ -52,7 +59,6 @@ fetch_server() {
         cannot "$name" "apt-get has failed, see above and $work/log"
         return 1
     fi
-    has patchelf || install_patchelf
     if ! make_ready "$kind" "$work" "$dir"; then
         cannot "$name" "it does not run here; what was fetched is in $work"
         return 1
@@ -64,10 +70,11 @@ fetch_server() {
 
 cannot() { printf '%s cannot be had: %s.\n' "$1" "$2" >&2; }
 
-install_patchelf() {
+# need PACKAGE REASON: installs it; ends the shell if it cannot be.
+need() {
     # shellcheck disable=SC2034 # install_packages reads them
     packages=() reasons=()
-    want patchelf 'tells a fetched server where its libraries are'
+    want "$1" "$2"
     install_packages
 }
 
@@ -79,10 +86,9 @@ download() {
     [[ $suite != experimental ]] || suites=(sid experimental) target=(--target-release experimental)
     mkdir -p -- "$work"/{preferences.d,state/lists/partial,cache/archives/partial}
     : >"$work/status"
-    local from=() mirror
+    local mirror
     mirror=$(debian_mirror)
-    [[ ! -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || from+=('[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]')
-    for suite in "${suites[@]}"; do printf '%s\n' "deb ${from[*]} $mirror $suite main"; done >"$work/sources.list"
+    for suite in "${suites[@]}"; do printf '%s\n' "deb [signed-by=$KEYRING] $mirror $suite main"; done >"$work/sources.list"
     local apt=(env -u TMPDIR apt-get --quiet --yes
         -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
         -o Dir::Etc::PreferencesParts="$work/preferences.d" -o Dir::State="$work/state"

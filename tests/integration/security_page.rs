@@ -2,10 +2,11 @@
 //! categories do and do not, what a caller can do to others, and what is left after a restart.
 
 use std::fs;
+use std::process::{Child, Command};
 
 use crate::docs::root;
 use crate::scene::{BODY, Scene};
-use crate::support::server::Builder;
+use crate::support::server::{Builder, free_port};
 use crate::support::tmp::TempDir;
 use crate::support::{Client, Reply, Server, Value, until};
 
@@ -123,6 +124,40 @@ fn the_recipe_lets_its_user_do_what_the_page_says_and_nothing_else() {
         ],
     );
     assert_eq!(app.text(&["CACHE.GET", "https://images.example.com/a"]), BODY);
+}
+
+#[test]
+fn a_server_whose_users_are_given_our_commands_does_not_start_without_the_module() {
+    let folder = TempDir::new();
+    let lines: Vec<_> = recipe().into_iter().filter(|line| line.starts_with("user ")).collect();
+    assert!(lines.len() > 1, "{lines:?}");
+    let file = folder.path().join("users.conf");
+    fs::write(&file, lines.join("\n")).unwrap();
+    let log = folder.path().join("log");
+    let program = std::env::var_os("CACHE_GET_SERVER").unwrap_or_else(|| "redis-server".into());
+    let mut command = Command::new(program);
+    command.arg(&file).args(["--port", &free_port().to_string(), "--logfile"]).arg(&log);
+    let mut server = Mortal(command.spawn().unwrap());
+    let mut status = None;
+    until("the server to end", || {
+        status = server.0.try_wait().unwrap();
+        status.is_some()
+    });
+    let log = fs::read_to_string(log).unwrap();
+    assert!(
+        !status.unwrap().success() && log.contains("Error loading ACL rule '+cache.get'"),
+        "{log}"
+    );
+}
+
+/// A process that ends with the test.
+struct Mortal(Child);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        self.0.kill().ok(); // as a rule it has ended
+        self.0.wait().ok();
+    }
 }
 
 /// Writes by transactions, of a client's and of ours, and by a single command.
