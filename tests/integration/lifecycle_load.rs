@@ -79,45 +79,27 @@ fn under_load_the_module_is_unloaded_between_flights_or_not_at_all() {
 /// Large bodies whose flights end while they are copied for several: by their deadline, which comes at about
 /// that time.
 #[test]
-fn unloads_between_flights_that_their_deadlines_end_leave_nothing_behind() {
-    let scene = Scene::with(|server| server.config("cache.fetch-timeout", "0.05"));
+fn unloads_right_behind_flights_that_their_deadlines_end_leave_nothing_behind() {
+    let deadlines = ["0.02", "0.04", "0.06", "0.08", "0.1"];
+    let scene = Scene::new();
     scene.origin.otherwise(|_| Reply::ok(BODY.repeat(200_000)));
-    let stop = AtomicBool::new(false);
-    let (scene, stop) = (&scene, &stop);
-    let storm = |me: usize| {
-        for n in 0.. {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let mut client = scene.server.client();
-            let url = scene.origin.url(&format!("/{}/{n}", me % 2));
-            match client.call(&["CACHE.GET", &url, "0.001", "0"]) {
-                Ok(Value::BulkString(_)) => {}
-                Err(told) => assert!(
-                    told.starts_with("FETCHTIMEOUT") || told.starts_with("ERR unknown command"),
-                    "{told}"
-                ),
-                other => panic!("{other:?}"),
-            }
+    for (round, deadline) in deadlines.iter().cycle().take(4 * deadlines.len()).enumerate() {
+        scene.server.call(&["CONFIG", "SET", "cache.fetch-timeout", deadline]).unwrap();
+        let mut clients = scene.server.clients(6);
+        for (n, client) in clients.iter_mut().enumerate() {
+            let url = scene.origin.url(&format!("/{round}/{}", n % 2));
+            client.send(&["CACHE.GET", &url, "60", "0"]);
         }
-    };
-    thread::scope(|scope| {
-        for me in 0..4 {
-            scope.spawn(move || storm(me));
-        }
-        let mut done = 0;
-        until("the unloads", || {
-            if try_unload(&scene.server).is_ok() {
-                load(&scene.server);
-                scene.server.call(&["CONFIG", "SET", "cache.fetch-timeout", "0.05"]).unwrap();
-                done += 1;
+        for client in &mut clients {
+            match client.reply() {
+                Ok(body) => assert!(matches!(body, Value::BulkString(_)), "{body:?}"),
+                Err(error) => assert!(error.starts_with("FETCHTIMEOUT"), "{error}"),
             }
-            done == UNLOADS
-        });
-        stop.store(true, Ordering::Relaxed);
-    });
-    until("the last unload", || try_unload(&scene.server).is_ok());
-    load(&scene.server);
+            client.text(&["PING"]);
+        }
+        until("the unload", || try_unload(&scene.server).is_ok());
+        load(&scene.server);
+    }
     scene.still_works();
     assert!(!scene.server.log().contains("internal error"));
 }
