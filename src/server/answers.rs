@@ -61,6 +61,13 @@ impl Promise {
         self.bytes += bytes as u64;
         self.pending.fetch_add(bytes as u64, Relaxed);
     }
+
+    /// Takes some of it back: the answerer has those, or nobody is to get them.
+    pub fn keep(&mut self, bytes: usize) {
+        let kept = self.bytes.min(bytes as u64);
+        self.bytes -= kept;
+        self.pending.fetch_sub(kept, Relaxed);
+    }
 }
 
 impl Drop for Promise {
