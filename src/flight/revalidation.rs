@@ -63,7 +63,7 @@ fn gather(
         _ => None,
     };
     drop(open);
-    land_gathered(ctx, module, flight, (&headers, task), key, copy);
+    land_gathered(ctx, module, flight, (&headers, task), &key, copy);
 }
 
 /// Lands, with a copy of the entry if several wait for a large one.
@@ -72,10 +72,10 @@ fn land_gathered(
     module: &Module,
     flight: FlightId,
     (headers, mut task): (&Headers, Task),
-    key: FlightKey,
+    key: &FlightKey,
     copy: Option<Gathering>,
 ) {
-    let Some(renewal) = Renewal::of(ctx, &key, headers, &task) else {
+    let Some(renewal) = Renewal::of(ctx, key, headers, &task) else {
         task.request.validators = None;
         return takeoff::send(module, flight, task);
     };
@@ -90,13 +90,13 @@ fn land_gathered(
     let allowed = landing::may_store(ctx, &landed).and(heeded);
     let mut waiting = Some((landed, copy));
     let renewed = allowed.and_then(|()| {
-        renewal.write(ctx, &key, &task, |stored| {
+        renewal.write(ctx, key, &task, |stored| {
             waiting.take().into_iter().for_each(|waiting| answer(ctx, module, waiting, stored));
         })
     });
     match renewed {
         Ok(()) => landing::tell_changed(ctx, c"cache.refresh", &key.name),
-        Err(reason) => landing::not_stored(ctx, module, &key, reason),
+        Err(reason) => landing::not_stored(ctx, module, key, reason),
     }
     if let Some(waiting) = waiting {
         let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
