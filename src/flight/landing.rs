@@ -55,7 +55,7 @@ pub fn land(ctx: &Ctx, flight: FlightId, outcome: Outcome<Brought>) {
     match outcome {
         Ok(Brought::Entry(filled)) => approach(ctx, &module, flight, filled, Ready::default()),
         Ok(Brought::StillGood(headers, task)) => {
-            revalidation::land(ctx, &module, flight, &headers, *task);
+            revalidation::land(ctx, &module, flight, headers, *task);
         }
         Err(error) => {
             if let Some(landed) = take_down(ctx, &module, flight) {

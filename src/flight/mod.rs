@@ -20,6 +20,7 @@ pub mod answer;
 pub mod download;
 pub mod fill;
 pub mod filled;
+mod gathering;
 pub mod landing;
 pub mod lease;
 pub mod revalidation;

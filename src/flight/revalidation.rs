@@ -5,30 +5,77 @@
 //! `PEXPIREAT`. Header fields of the 304 are taken over where the new head fits into the old one's place,
 //! or the entry is small enough to be written anew; a large entry with a longer head keeps its old fields.
 
+use std::sync::Arc;
+
 use super::answer::Source;
 use super::download::Task;
 use super::filled::Moments;
+use super::gathering::Gathering;
 use super::takeoff;
+use super::telling::{ForAll, may_answer_inline};
 use super::{landing, telling};
 use crate::cache::entry::{self, Entry, Stored, decode};
 use crate::cache::error::FetchError;
 use crate::cache::flights::{FlightId, FlightKey};
 use crate::cache::headers::{Headers, forbid_storing};
 use crate::cache::stats::NotStored;
-use crate::module::{Module, STATS};
+use crate::module::{self, Module, STATS};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::{self, ReadKey};
+use crate::server::main_thread;
 use crate::server::value::Value;
 
 /// The largest body that is copied to take over a longer head.
 const SMALL: usize = 1 << 20;
 
 /// Lands it; or, if the entry it asked about has gone meanwhile, sends it out again to download.
-pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut task: Task) {
-    let Some(key) = module.flights().key(flight).cloned() else {
+pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: Headers, task: Task) {
+    gather(ctx, module, flight, (headers, task), Gathering::new());
+}
+
+/// Has the entry copied, slice by slice, if it is large and several wait; then lands.
+fn gather(
+    ctx: &Ctx,
+    module: &Module,
+    flight: FlightId,
+    (headers, task): (Headers, Task),
+    mut gathering: Gathering,
+) {
+    let (waiting, key) = {
+        let flights = module.flights();
+        (flights.waiting(flight), flights.key(flight).cloned())
+    };
+    let Some(key) = key else {
         return;
     };
-    let Some(renewal) = Renewal::of(ctx, &key, headers, &task) else {
+    let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
+    let stored = open.as_ref().and_then(ReadKey::string).unwrap_or_default();
+    let copy = match decode(stored) {
+        Stored::Entry(entry) if waiting > 1 && !may_answer_inline(waiting, stored.len()) => {
+            if !gathering.go_on(stored, &entry) {
+                main_thread::post(move |ctx| {
+                    gather(ctx, &module::get(), flight, (headers, task), gathering);
+                });
+                return;
+            }
+            Some(gathering)
+        }
+        _ => None,
+    };
+    drop(open);
+    land_gathered(ctx, module, flight, (&headers, task), &key, copy);
+}
+
+/// Lands, with a copy of the entry if several wait for a large one.
+fn land_gathered(
+    ctx: &Ctx,
+    module: &Module,
+    flight: FlightId,
+    (headers, mut task): (&Headers, Task),
+    key: &FlightKey,
+    copy: Option<Gathering>,
+) {
+    let Some(renewal) = Renewal::of(ctx, key, headers, &task) else {
         task.request.validators = None;
         return takeoff::send(module, flight, task);
     };
@@ -41,29 +88,41 @@ pub fn land(ctx: &Ctx, module: &Module, flight: FlightId, headers: &Headers, mut
     let forbidden = task.respect_no_store && forbid_storing(headers);
     let heeded = if forbidden { Err(NotStored::Forbidden) } else { Ok(()) };
     let allowed = landing::may_store(ctx, &landed).and(heeded);
-    let mut landed = Some(landed);
+    let mut waiting = Some((landed, copy));
     let renewed = allowed.and_then(|()| {
-        renewal.write(ctx, &key, &task, |stored| {
-            landed.take().into_iter().for_each(|landed| answer(ctx, module, landed, stored));
+        renewal.write(ctx, key, &task, |stored| {
+            waiting.take().into_iter().for_each(|waiting| answer(ctx, module, waiting, stored));
         })
     });
     match renewed {
         Ok(()) => landing::tell_changed(ctx, c"cache.refresh", &key.name),
-        Err(reason) => landing::not_stored(ctx, module, &key, reason),
+        Err(reason) => landing::not_stored(ctx, module, key, reason),
     }
-    if let Some(landed) = landed {
+    if let Some(waiting) = waiting {
         let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
         let stored = open.as_ref().and_then(ReadKey::string).unwrap_or_default();
-        answer(ctx, module, landed, stored);
+        answer(ctx, module, waiting, stored);
     }
 }
 
 /// Answers the waiters with the entry as it is stored.
-fn answer(ctx: &Ctx, module: &Module, landed: landing::Landed, stored: &[u8]) {
+fn answer(
+    ctx: &Ctx,
+    module: &Module,
+    (landed, copy): (landing::Landed, Option<Gathering>),
+    stored: &[u8],
+) {
     match decode(stored) {
         Stored::Entry(entry) => {
-            let leaders = Some(Source::Revalidated);
-            telling::answer_stored(ctx, module, landed, (stored, entry.body_at()), leaders);
+            let (leaders, body_at) = (Some(Source::Revalidated), entry.body_at());
+            match copy {
+                Some(copy) => {
+                    let copy = Arc::new(copy.finish(stored, &entry));
+                    let entry = ForAll::Copy(&copy);
+                    telling::answer_all(ctx, module, landed, &entry, body_at, leaders);
+                }
+                None => telling::answer_stored(ctx, module, landed, (stored, body_at), leaders),
+            }
         }
         Stored::Bare(_) | Stored::Unknown => {
             landing::fail(ctx, module, landed, &FetchError::failed("the entry has expired"));
@@ -125,8 +184,7 @@ impl Renewal {
             entry::stamp(start, now, fresh_until);
         }
         if self.anew {
-            keyspace::store(ctx, &key.name, Value::new(&self.head), ends)
-                .map_err(|(refusal, _)| refusal)?;
+            keyspace::give(ctx, &key.name, Value::new(&self.head), ends)?;
             then(&self.head);
             return Ok(());
         }

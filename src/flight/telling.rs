@@ -1,9 +1,11 @@
 //! Telling all who wait for a flight how it ended.
 //!
 //! Few clients, and small replies, are answered on the spot. What is more goes to the answerer, with one copy
-//! of the entry for all, which has been made before: nothing here takes longer the larger the body is.
+//! of the entry for all, which has been made before: nothing here takes longer the larger the body is. A crowd
+//! is handed over in slices, each in a task of its own. A timer of one who has not had its turn yet may fire
+//! between two slices, and a connection may close: both look for a waiter in the table, and find none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,16 +15,18 @@ use super::waiting::{self, Place, Recipient, Waiter};
 use crate::cache::error::{CacheError, FetchError, Overload};
 use crate::cache::seconds::Millis;
 use crate::module::{self, Module, STATS};
-use crate::server::answers::Answer;
+use crate::server::answers::{Answer, Promise};
 use crate::server::blocked::Blocked;
 use crate::server::ctx::Ctx;
-use crate::server::info;
 use crate::server::timer::{OnTime, Timer};
+use crate::server::{info, main_thread};
 
 /// The most bytes of replies that one landing writes on the main thread.
 const INLINE_BYTES: usize = 64 * 1024;
 /// The most clients that one landing answers on the main thread.
 const INLINE_CLIENTS: usize = 16;
+/// How many waiters are taken out of their waits at a time. One takes about a microsecond.
+const SLICE: usize = 256;
 
 /// Whether a landing may answer so many clients with so many bytes each by itself.
 pub const fn may_answer_inline(clients: usize, size: usize) -> bool {
@@ -57,40 +61,72 @@ pub fn answer_all(
     body_at: usize,
     leaders: Option<Source>,
 ) {
-    let mut paced: HashMap<(Shape, Source), Vec<Blocked>> = HashMap::new();
     let mut waiters = landed.into_waiters();
     let latest = waiters.split_off(module.answerable(waiters.len(), entry.len()));
     if !latest.is_empty() {
         STATS.failed_overloaded.add(latest.len() as u64);
         refuse_all(ctx, module, latest, &FetchError::Overloaded(Overload::Replies));
     }
-    for waiter in waiters {
-        let source = match leaders {
-            Some(leaders) if waiter.source == Source::Miss => leaders,
-            _ => waiter.source,
-        };
-        match (waiter.recipient, entry) {
-            (Recipient::Client(waiting, shape), ForAll::Inline(bytes)) => {
-                let client = waiting.end(ctx);
-                client.answer(|ctx| write_stored(ctx, shape, bytes, source)).release();
-            }
-            (Recipient::Client(waiting, shape), ForAll::Copy(_)) => {
-                paced.entry((shape, source)).or_default().push(waiting.end(ctx));
-            }
-            (Recipient::Place(group, place), entry) => {
-                let copy = match entry {
-                    ForAll::Inline(bytes) => Arc::new(bytes.to_vec()),
-                    ForAll::Copy(copy) => Arc::clone(copy),
-                };
-                arrive(ctx, module, group, place, Place::Body(copy, body_at));
+    match entry {
+        ForAll::Inline(bytes) => {
+            for waiter in waiters {
+                let source = waiter.source_if(leaders);
+                match waiter.recipient {
+                    Recipient::Client(waiting, shape) => {
+                        let client = waiting.end(ctx);
+                        client.answer(|ctx| write_stored(ctx, shape, bytes, source)).release();
+                    }
+                    Recipient::Place(group, place) => {
+                        let copy = Arc::new(bytes.to_vec());
+                        arrive(ctx, module, group, place, Place::Body(copy, body_at));
+                    }
+                }
             }
         }
+        ForAll::Copy(copy) => {
+            let promise = module.answerer().promise(copy.len().saturating_mul(waiters.len()));
+            let copy = Arc::clone(copy);
+            let crowd = Crowd { waiters: waiters.into(), copy, body_at, leaders, promise };
+            crowd.hand_over(ctx, module);
+        }
     }
-    if let ForAll::Copy(copy) = entry {
+}
+
+/// Many waiters, out of the table, on their way to the answerer.
+struct Crowd {
+    waiters: VecDeque<Waiter>,
+    copy: Arc<Vec<u8>>,
+    body_at: usize,
+    leaders: Option<Source>,
+    /// The replies of those who are still here.
+    promise: Promise,
+}
+
+impl Crowd {
+    /// Hands over the first slice, and has the others follow.
+    fn hand_over(mut self, ctx: &Ctx, module: &Module) {
+        let mut paced: HashMap<(Shape, Source), Vec<Blocked>> = HashMap::new();
+        let slice = self.waiters.len().min(SLICE);
+        for waiter in self.waiters.drain(..slice) {
+            let source = waiter.source_if(self.leaders);
+            match waiter.recipient {
+                Recipient::Client(waiting, shape) => {
+                    paced.entry((shape, source)).or_default().push(waiting.end(ctx));
+                }
+                Recipient::Place(group, place) => {
+                    let body = Place::Body(Arc::clone(&self.copy), self.body_at);
+                    arrive(ctx, module, group, place, body);
+                }
+            }
+        }
         for ((shape, source), clients) in paced {
-            let (size, copy) = (copy.len(), Arc::clone(copy));
+            let (size, copy) = (self.copy.len(), Arc::clone(&self.copy));
             let write = Box::new(move |ctx: &Ctx| write_stored(ctx, shape, &copy, source));
             module.answerer().release(clients, Answer { size, write });
+        }
+        self.promise.keep(self.copy.len().saturating_mul(slice));
+        if !self.waiters.is_empty() {
+            main_thread::post(move |ctx| self.hand_over(ctx, &module::get()));
         }
     }
 }
@@ -115,9 +151,14 @@ pub fn answer_stored(
 
 /// Tells them all that there is nothing for them, and why.
 pub fn refuse_all(ctx: &Ctx, module: &Module, waiters: Vec<Waiter>, error: &impl fmt::Display) {
-    let line: Arc<str> = error.to_string().into();
+    refuse_some(ctx, module, waiters.into(), error.to_string().into());
+}
+
+/// Tells a slice of them, and has the others follow.
+fn refuse_some(ctx: &Ctx, module: &Module, mut waiters: VecDeque<Waiter>, line: Arc<str>) {
     let mut clients = Vec::new();
-    for waiter in waiters {
+    let slice = waiters.len().min(SLICE);
+    for waiter in waiters.drain(..slice) {
         match waiter.recipient {
             Recipient::Client(waiting, _) => clients.push(waiting.end(ctx)),
             Recipient::Place(group, place) => {
@@ -125,15 +166,19 @@ pub fn refuse_all(ctx: &Ctx, module: &Module, waiters: Vec<Waiter>, error: &impl
             }
         }
     }
-    refuse_clients(module, clients, line);
+    refuse_clients(module, clients, &line);
+    if !waiters.is_empty() {
+        main_thread::post(move |ctx| refuse_some(ctx, &module::get(), waiters, line));
+    }
 }
 
-fn refuse_clients(module: &Module, clients: Vec<Blocked>, line: Arc<str>) {
+fn refuse_clients(module: &Module, clients: Vec<Blocked>, line: &Arc<str>) {
     if may_answer_inline(clients.len(), line.len()) {
         for client in clients {
-            client.answer(|ctx| ctx.reply_error(&line)).release();
+            client.answer(|ctx| ctx.reply_error(line)).release();
         }
     } else {
+        let line = Arc::clone(line);
         let write = Box::new(move |ctx: &Ctx| ctx.reply_error(&line));
         module.answerer().release(clients, Answer { size: 64, write });
     }
@@ -166,7 +211,7 @@ pub fn send_all_elsewhere(ctx: &Ctx, module: &Module) {
             None => "UNBLOCKED this server is a replica now".to_owned(),
         }
     };
-    refuse_clients(module, clients, line.into());
+    refuse_clients(module, clients, &line.into());
 }
 
 /// How long to wait before looking again whether a failover is decided.

@@ -30,6 +30,16 @@ pub struct Waiter {
     pub claim: Claim,
 }
 
+impl Waiter {
+    /// Where its answer comes from, if the answer of those whose flight it is comes from `leaders`.
+    pub fn source_if(&self, leaders: Option<Source>) -> Source {
+        match leaders {
+            Some(leaders) if self.source == Source::Miss => leaders,
+            _ => self.source,
+        }
+    }
+}
+
 /// What one who waits for a leased flight is to do if the lease is lost.
 pub enum Claim {
     /// It goes on waiting; or the flight was no lease when it came, and cannot become one.

@@ -104,7 +104,7 @@ mod tests {
         // SAFETY: the layout is not empty; the size goes where `free` looks for it.
         unsafe {
             let start = std::alloc::System.alloc(with_prefix(size));
-            start.cast::<usize>().write(size);
+            start.cast::<usize>().write_unaligned(size);
             start.add(WORD).cast()
         }
     }
@@ -113,14 +113,14 @@ mod tests {
         // SAFETY: `block` is what `alloc` has given.
         unsafe {
             let start = block.cast::<u8>().sub(WORD);
-            std::alloc::System.dealloc(start, with_prefix(start.cast::<usize>().read()));
+            std::alloc::System.dealloc(start, with_prefix(start.cast::<usize>().read_unaligned()));
         }
     }
 
     unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
         // SAFETY: `block` is what `alloc` has given; both blocks are as large as what is copied.
         unsafe {
-            let old = block.cast::<u8>().sub(WORD).cast::<usize>().read();
+            let old = block.cast::<u8>().sub(WORD).cast::<usize>().read_unaligned();
             let new = alloc(size);
             new.cast::<u8>().copy_from_nonoverlapping(block.cast(), old.min(size));
             free(block);

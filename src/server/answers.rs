@@ -61,6 +61,13 @@ impl Promise {
         self.bytes += bytes as u64;
         self.pending.fetch_add(bytes as u64, Relaxed);
     }
+
+    /// Takes some of it back: the answerer has those, or nobody is to get them.
+    pub fn keep(&mut self, bytes: usize) {
+        let kept = self.bytes.min(bytes as u64);
+        self.bytes -= kept;
+        self.pending.fetch_sub(kept, Relaxed);
+    }
 }
 
 impl Drop for Promise {
@@ -249,5 +256,87 @@ impl Desk {
         if !release.waiters.is_empty() {
             self.releases.push_back(release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::super::timer;
+    use super::*;
+
+    /// Has tasks wait, as during an unload; one test at a time, since there is one queue.
+    fn held_back() -> MutexGuard<'static, ()> {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(main_thread::hold_back(), "nothing is under way");
+        one
+    }
+
+    /// Tells on its drop whether clients may be unblocked then.
+    struct Witness(Sender<bool>);
+
+    impl Drop for Witness {
+        fn drop(&mut self) {
+            self.0.send(timer::fires()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_an_errand_leaves_for_the_main_thread_is_seen_before_the_answerer_is_idle() {
+        let _one = held_back();
+        let answerer = Answerer::start().unwrap();
+        let (gate, closed) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        answerer.run(move || {
+            let witness = Witness(tell);
+            let _ = closed.recv();
+            main_thread::post(move |_| drop(witness));
+        });
+        assert!(!answerer.is_idle());
+        assert!(!main_thread::has_tasks());
+        drop(gate);
+        while !answerer.is_idle() {
+            std::thread::yield_now();
+        }
+        assert!(main_thread::has_tasks(), "an unload would not see what is left to do");
+        main_thread::close();
+        assert_eq!(told.recv(), Ok(true), "it was not dropped as in a timer's callback");
+        assert!(!main_thread::has_tasks());
+    }
+
+    #[test]
+    fn an_errand_that_panics_ends_no_more_than_itself() {
+        let answerer = Answerer::start().unwrap();
+        let (tell, told) = mpsc::channel();
+        answerer.run(|| panic!("as a broken errand would"));
+        answerer.run(move || tell.send("still at work").unwrap());
+        assert_eq!(told.recv(), Ok("still at work"));
+        while !answerer.is_idle() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_long_errand_holds_up_no_thread_but_its_own() {
+        let _one = held_back();
+        let answerer = Answerer::start().unwrap();
+        let (gate, closed) = mpsc::channel::<()>();
+        answerer.run(move || {
+            let _ = closed.recv();
+        });
+        // A release without clients is one that ends at once.
+        let answer = Answer { size: 1, write: Box::new(|_| ()) };
+        let release =
+            Release { waiters: VecDeque::new(), answer, _busy: Busy::begin(&answerer.busy) };
+        answerer.releases.as_ref().unwrap().send(release).unwrap();
+        while answerer.busy.load(Acquire) > 1 {
+            std::thread::yield_now();
+        }
+        assert!(!answerer.is_idle(), "the errand still runs");
+        drop(gate);
+        drop(answerer);
+        main_thread::close();
     }
 }

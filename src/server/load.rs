@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::api::{ERR, OK, raw};
 use super::ctx::Ctx;
-use super::{command, guarded, log, log_panics, lookups, main_thread};
+use super::{dispatch, guarded, log, log_panics, lookups, main_thread};
 
 /// Unit tests run without a server, and use the system's.
 #[cfg(not(test))]
@@ -97,7 +97,7 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
         return ERR;
     }
     lookups::begin(&ctx);
-    command::loaded();
+    dispatch::loaded();
     OK
 }
 
@@ -133,7 +133,7 @@ const UNDER_WAY: &str = "work for the main thread is under way; try again";
 
 /// Ends the module, and at last what it has run on.
 fn end<M: Module>() {
-    command::unloaded();
+    dispatch::unloaded();
     guarded(M::stop);
     main_thread::close();
 }

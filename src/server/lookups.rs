@@ -12,7 +12,7 @@
 //! The first two can be seen, in `CLIENT LIST`: as long as there are such clients, the module stays loaded
 //! ([`check`]). The third cannot be seen. For that, the library stays mapped, so that the server calls something
 //! that is there ([`begin`]), and a command that is called under another's name, or without a module, answers
-//! an error (`command.rs`). What the server reads in its own freed memory before that is out of reach.
+//! an error (`dispatch.rs`). What the server reads in its own freed memory before that is out of reach.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

@@ -27,6 +27,7 @@ pub mod blocked;
 pub mod clock;
 pub mod command;
 pub mod ctx;
+mod dispatch;
 pub mod events;
 mod handover;
 pub mod info;

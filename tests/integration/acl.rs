@@ -259,6 +259,7 @@ fn a_users_rules_hold_again_after_unloading_and_loading() {
     }
     let mut app = user(&server, &["~*", "+@cache"]);
     app.null(&["CACHE.PEEK", "http://a/"]);
+    refused(&mut app, &["PING"]); // its last command, now, is none of the module's
     until("the module to be unloaded", || client.call(&["MODULE", "UNLOAD", "cache"]).is_ok());
     client.ok(&["MODULE", "LOAD", &server.so()]);
     app.null(&["CACHE.PEEK", "http://a/"]);

@@ -3,8 +3,9 @@
 use std::{fs, io};
 
 use crate::scene::{BODY, Scene};
+use crate::support::client::packed;
 use crate::support::server::Builder;
-use crate::support::{Reply, Server, module, until};
+use crate::support::{Reply, Server, Value, module, until};
 
 /// Loads the module and opens the loopback network to it.
 const LOADED: [&str; 6] =
@@ -16,7 +17,7 @@ fn load(server: &Server) {
     server.call(&call).expect("the module does not load");
 }
 
-/// Unloads as soon as the last client has let go.
+/// Unloads as soon as nothing is under way, and no client's last command is one of the module's.
 fn unload(server: &Server) {
     until("the module to be unloaded", || server.call(&["MODULE", "UNLOAD", "cache"]).is_ok());
 }
@@ -60,6 +61,7 @@ fn unloading_is_refused_while_a_flight_is_in_the_air() {
     let refused = scene.client.error(&["MODULE", "UNLOAD", "cache"]);
     assert!(refused.starts_with("ERR "), "{refused}");
     flight.land();
+    drop(flight);
     unload(&scene.server);
 }
 
@@ -83,6 +85,7 @@ fn an_idle_module_that_was_busy_unloads_at_once() {
     for n in 0..50 {
         scene.client.text(&["CACHE.GET", &scene.origin.url(&format!("/{n}"))]);
     }
+    scene.client.text(&["PING"]);
     unload(&scene.server);
     assert!(scene.server.call(&["PING"]).is_ok());
 }
@@ -117,6 +120,94 @@ fn the_module_is_not_loaded_twice() {
     let scene = Scene::new();
     assert!(scene.server.call(&["MODULE", "LOAD", &scene.server.so()]).is_err());
     scene.still_works();
+}
+
+#[test]
+fn unloading_is_refused_while_a_connections_last_command_is_the_modules() {
+    let mut scene = Scene::new();
+    let mut other = scene.server.client();
+    scene.client.null(&["CACHE.PEEK", "key"]);
+    other.null(&["CACHE.PEEK", "key"]);
+    for (left, client) in [(2, &mut scene.client), (1, &mut other)] {
+        let refused = scene.server.call(&["MODULE", "UNLOAD", "cache"]).unwrap_err();
+        assert!(refused.starts_with("ERR "), "{refused}");
+        scene
+            .server
+            .until_log(&format!("not unloaded: {left} connections have sent a CACHE command"));
+        client.text(&["PING"]);
+    }
+    scene.server.call(&["MODULE", "UNLOAD", "cache"]).expect("nothing stands against it");
+}
+
+#[test]
+fn unloading_is_refused_while_a_transaction_may_hold_the_modules_commands() {
+    let mut scene = Scene::new();
+    scene.client.ok(&["MULTI"]);
+    for command in [["CACHE.PEEK", "key"], ["GET", "key"]] {
+        assert_eq!(scene.client.text(&command), "QUEUED");
+    }
+    let refused = scene.server.call(&["MODULE", "UNLOAD", "cache"]).unwrap_err();
+    assert!(refused.starts_with("ERR "), "{refused}");
+    scene.server.until_log("not unloaded: 1 connections are inside MULTI");
+    assert_eq!(scene.client.array(&["EXEC"]).len(), 2);
+    scene.server.call(&["MODULE", "UNLOAD", "cache"]).expect("nothing stands against it");
+}
+
+#[test]
+fn a_command_right_behind_the_unload_and_the_load_answers_for_itself_or_an_error() {
+    let mut scene = Scene::new();
+    scene.client.ok(&["SET", "key", "value"]);
+    let library = scene.server.so();
+    for _ in 0..20 {
+        // In one write, so that a server which looks commands up ahead has looked up all of these.
+        let mut pipeline = Vec::new();
+        let calls: [&[&str]; 6] = [
+            &["MODULE", "UNLOAD", "cache"],
+            &["CACHE.PEEK", "key"],
+            &["MODULE", "LOAD", &library],
+            &["CACHE.PEEK", "key"],
+            &["CACHE.FLIGHTS"],
+            &["PING"],
+        ];
+        for call in calls {
+            pipeline.extend(packed(call));
+        }
+        scene.client.send_raw(&pipeline);
+        assert_eq!(scene.client.reply(), Ok(Value::Okay), "{}", scene.server.log());
+        let gone = scene.client.reply_error();
+        assert!(
+            gone.starts_with("ERR unknown command")
+                || gone.starts_with("ERR the server has called a command that MODULE UNLOAD"),
+            "{gone}"
+        );
+        assert_eq!(scene.client.reply(), Ok(Value::Okay));
+        for own in [Value::BulkString("value".into()), Value::Array(vec![])] {
+            match scene.client.reply() {
+                Ok(answer) => assert_eq!(answer, own),
+                // Ours, or the server's: it has counted the arguments by another command.
+                Err(stale) => assert!(stale.starts_with("ERR "), "{stale}"),
+            }
+        }
+        assert_eq!(scene.client.reply_bytes(), b"PONG");
+    }
+}
+
+#[test]
+fn a_load_with_a_setting_that_is_none_leaves_nothing_behind() {
+    let mut scene = Scene::with(Builder::without_module);
+    let library = module::path_text();
+    let mut queued = scene.server.client();
+    queued.ok(&["MULTI"]);
+    assert_eq!(queued.text(&["GET", "key"]), "QUEUED");
+    let before = threads(&scene.server);
+    for wrong in [["cache.no-such-setting", "1"], ["cache.max-waiters", "many"]] {
+        scene.client.error(&[&["MODULE", "LOADEX", &library, "CONFIG"], &wrong[..]].concat());
+        until("the threads to be gone", || threads(&scene.server) == before);
+        let unknown = scene.client.error(&["CACHE.PEEK", "key"]);
+        assert!(unknown.starts_with("ERR unknown command"), "{unknown}");
+    }
+    load(&scene.server);
+    scene.client.null(&["CACHE.PEEK", "key"]);
 }
 
 #[test]

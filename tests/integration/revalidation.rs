@@ -287,3 +287,22 @@ fn a_304_leaves_replica_and_restarted_server_with_the_same_bytes() {
     scene.server.restart_as(Builder::without_module);
     assert!(stored(&scene.server) == sent, "the restarted server differs");
 }
+
+#[test]
+fn a_crowd_gets_a_large_entry_whole_that_a_304_renews() {
+    let mut scene = Scene::new();
+    for (path, etag) in [("/same", "\"v1\""), ("/longer", "W/\"v1\"")] {
+        let body = "a line of a large body\n".repeat(150_000);
+        let gate = Gate::closed();
+        scene.origin.on(path, not_modified().header("etag", etag).gate(&gate));
+        let url = scene.origin.url(path);
+        handmade::stale(body.as_bytes()).header("etag", "\"v1\"").put(&mut scene.client, &url);
+        let mut waiters = scene.waiters(&url, 30);
+        gate.open();
+        for waiter in &mut waiters {
+            assert!(waiter.reply_bytes() == body.as_bytes(), "{path}: a waiter got something else");
+        }
+        assert!(scene.client.bytes(&["CACHE.GET", &url]) == body.as_bytes(), "{path}");
+    }
+    assert_eq!(scene.server.gauge("cache_revalidated"), 2);
+}

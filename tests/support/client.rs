@@ -40,8 +40,12 @@ impl Client {
 
     /// As [`Client::send`], for a server that may be gone.
     pub fn try_send(&mut self, args: &[impl AsRef<[u8]>]) -> std::io::Result<()> {
-        let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_ref().to_vec()).collect();
-        self.stream.write_all(&redis::pack_command(&args))
+        self.stream.write_all(&packed(args))
+    }
+
+    /// Sends bytes as they are, in one write: several [`packed`] commands, say.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("cannot send to the server");
     }
 
     /// Reads one reply; an error reply is `Err` with its whole line.
@@ -136,6 +140,12 @@ impl Client {
     pub fn id(&mut self) -> String {
         self.int(&["CLIENT", "ID"]).to_string()
     }
+}
+
+/// A command as it goes over the wire.
+pub fn packed(args: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_ref().to_vec()).collect();
+    redis::pack_command(&args)
 }
 
 /// The bytes that a string reply holds; panics at any other.

@@ -1,8 +1,10 @@
 //! What a client is answered when its command panics, on a server that is played here.
 
 use std::cell::RefCell;
-use std::ffi::{c_char, c_long, c_longlong};
+use std::ffi::{CStr, c_char, c_long, c_longlong};
+use std::ptr;
 
+use super::super::command::Spec;
 use super::*;
 
 thread_local! {
