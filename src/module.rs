@@ -20,6 +20,7 @@ use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{self, OnInfo, Section};
+use crate::server::log;
 use crate::server::main_thread;
 use crate::server::settings::{self, Registered, server_number};
 
@@ -109,6 +110,16 @@ pub fn stop() -> Result<(), String> {
     }
     *MODULE.write().unwrap_or_else(PoisonError::into_inner) = None;
     drop(module);
+    download::tell_all_repeats();
+    let set = settings::changed(&TABLE, &SETTINGS);
+    if !set.is_empty() {
+        // The server keeps a module's settings no longer than the module.
+        log::warning(&format!(
+            "unloaded; a plain MODULE LOAD begins with the defaults of all settings, those of the guard too. These \
+             had other values: {}. MODULE LOADEX sets them, or a restart with them in redis.conf",
+            set.join(" ")
+        ));
+    }
     SETTINGS.clear();
     Ok(())
 }
@@ -221,6 +232,10 @@ impl OnEvent for Module {
 
     fn reconfigured(ctx: &Ctx) {
         look_at_the_server(ctx);
+    }
+
+    fn ticked() {
+        download::tell_due_repeats();
     }
 }
 

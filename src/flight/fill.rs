@@ -81,7 +81,7 @@ impl Fill<'_> {
         if let Some(lease_ends) = lease_ends {
             lease_ends.stop(ctx);
         }
-        module.filled_tokens().insert(self.token, &self.key, clock::now());
+        module.filled_tokens().insert(self.token, &self.key, clock::monotonic());
         let client = Blocked::briefly::<Room>(ctx);
         let waiting = module.waiting_for(flight);
         module.answerer().run(move || {
@@ -130,7 +130,7 @@ impl Receipt {
         let error = match landing {
             Some(Ok(())) => {
                 STATS.leases_filled.bump();
-                module.filled_tokens().insert(self.token, &self.key, clock::now());
+                module.filled_tokens().insert(self.token, &self.key, clock::monotonic());
                 return Ok(());
             }
             Some(Err(NotStored::Void(_))) | None => lease::lost(),
