@@ -36,7 +36,15 @@ const FIXED: usize = 66;
 const MOST_HEAD: usize = 4 * MOST_BYTES;
 
 /// The headers that describe the body as it is stored, which a 304 does not have.
-const OF_THE_BODY: [&str; 3] = ["content-length", "content-encoding", "content-range"];
+const OF_THE_BODY: [&str; 7] = [
+    "content-length",
+    "content-encoding",
+    "content-range",
+    "content-digest",
+    "content-md5",
+    "repr-digest",
+    "digest",
+];
 
 /// What a string in the keyspace turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

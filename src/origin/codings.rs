@@ -47,10 +47,10 @@ impl Coding {
     }
 
     /// The most memory that its decoder takes: a window of 32 KiB, of 8 MiB (RFC 9659) or of 16 MiB (RFC 7932
-    /// section 9.1), and its tables.
+    /// section 9.1), its tables, and for gzip the names and comments of a member's head.
     const fn memory(self) -> usize {
         match self {
-            Self::Gzip | Self::Deflate => 64 << 10,
+            Self::Gzip | Self::Deflate => 256 << 10,
             Self::Zstd => 9 << 20,
             Self::Brotli => 20 << 20,
         }

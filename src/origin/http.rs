@@ -31,6 +31,11 @@ const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
 /// How long an idle connection is kept; each costs some 40 KiB.
 const KEPT: Duration = Duration::from_secs(30);
 
+/// Headers that describe a body as it came over the wire, and so none that has been decoded (RFC 9110 section 8.6,
+/// RFC 9530).
+const OF_THE_WIRE: [&str; 5] =
+    ["content-length", "content-digest", "content-md5", "repr-digest", "digest"];
+
 /// The origin side of all flights.
 pub struct HttpOrigin {
     policies: Policies,
@@ -136,9 +141,8 @@ impl Origin for HttpOrigin {
             headers.retain(|(name, _)| name != CONTENT_ENCODING.as_str());
         }
         if !codings.applied.is_empty() {
-            // It describes the body as it came over the wire.
             length = None;
-            headers.retain(|(name, _)| name != CONTENT_LENGTH.as_str());
+            headers.retain(|(name, _)| !OF_THE_WIRE.contains(&name.as_str()));
         }
         let incoming = sink.begin(status.as_u16(), &headers, length);
         read_body(response, &codings.applied, request.max_body, incoming)?;
