@@ -69,7 +69,7 @@ fn codings_upon_codings_are_decoded_however_they_are_listed() {
 
 /// A whole response with these header lines; its body is in chunks if they say so, else until the end.
 fn response(lines: &[&str], body: &[u8]) -> Reply {
-    let head = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", lines.join("\r\n"));
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{}\r\n\r\n", lines.join("\r\n"));
     if !lines.iter().any(|line| line.to_ascii_lowercase().ends_with("chunked")) {
         return Reply::raw([head.as_bytes(), body].concat());
     }
