@@ -55,6 +55,8 @@ pub struct Settings {
     pub store_headers: Arc<StoreHeaders>,
     /// Where may be fetched from.
     pub guard: Arc<Guard>,
+    /// Whether callers are told of a denial as of any other failure.
+    pub hide_denials: bool,
 }
 
 /// Where the settings in force are held.
@@ -64,7 +66,7 @@ pub static SETTINGS: Store<Settings> = Store::empty();
 const DAY: Millis = LONGEST_LEASE;
 
 /// The table.
-pub static TABLE: [Setting<Settings>; 21] = [
+pub static TABLE: [Setting<Settings>; 22] = [
     text(
         c"default-expiry",
         c"3600",
@@ -185,6 +187,7 @@ pub static TABLE: [Setting<Settings>; 21] = [
             Ok(())
         },
     )),
+    yes_no(c"hide-denials", |s| s.hide_denials, |s, yes| s.hide_denials = yes),
 ];
 
 type Get<T> = fn(&Settings) -> T;
@@ -274,6 +277,7 @@ impl Default for Settings {
             respect_no_store: false,
             store_headers: Arc::default(),
             guard: Arc::default(),
+            hide_denials: false,
         };
         for setting in &TABLE {
             let taken = setting.set_default(&mut settings);

@@ -20,9 +20,10 @@ use crate::server::blocked;
 use crate::server::ctx::Ctx;
 use crate::server::events::OnEvent;
 use crate::server::info::{self, OnInfo, Section};
+use crate::server::keyspace;
+use crate::server::log;
 use crate::server::main_thread;
 use crate::server::settings::{self, Registered, server_number};
-use crate::server::{keyspace, log};
 
 /// What is counted, since the module was loaded.
 pub static STATS: Stats = Stats::new();
@@ -127,8 +128,25 @@ pub fn check_idle() -> Result<(), String> {
 /// Takes everything down that is there: at unload, and when a step of the load has failed.
 pub fn stop() {
     let module = MODULE.write().unwrap_or_else(PoisonError::into_inner).take();
+    let was_loaded = module.is_some();
     drop(module);
+    download::tell_all_repeats();
+    if was_loaded {
+        warn_of_forgotten_settings();
+    }
     SETTINGS.clear();
+}
+
+/// The server keeps a module's settings no longer than the module.
+fn warn_of_forgotten_settings() {
+    let set = settings::changed(&TABLE, &SETTINGS);
+    if !set.is_empty() {
+        log::warning(&format!(
+            "unloaded; a plain MODULE LOAD begins with the defaults of all settings, those of the guard too. These \
+             had other values: {}. MODULE LOADEX sets them, or a restart with them in redis.conf",
+            set.join(" ")
+        ));
+    }
 }
 
 /// Reads what of the server's own configuration matters here.
@@ -248,6 +266,10 @@ impl OnEvent for Module {
 
     fn reconfigured(ctx: &Ctx) {
         look_at_the_server(ctx);
+    }
+
+    fn ticked() {
+        download::tell_due_repeats();
     }
 }
 

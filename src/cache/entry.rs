@@ -13,10 +13,12 @@
 //! the format's version; it is never widened silently: another layout takes another number, and a
 //! version that this code does not know is a miss.
 
+use std::collections::HashSet;
+
 use memchr::memchr;
 
 use super::freshness::FreshUntil;
-use super::headers::{Headers, StoreHeaders};
+use super::headers::{Headers, MOST_BYTES, OfConnection, StoreHeaders, too_much};
 use super::seconds::Millis;
 
 const STATUS: std::ops::Range<usize> = 9..12;
@@ -29,6 +31,20 @@ const FRESH_UNTIL: std::ops::Range<usize> = 42..55;
 const HEAD_LENGTH: std::ops::Range<usize> = 56..64;
 /// Length of the two fixed lines.
 const FIXED: usize = 66;
+/// The longest head that is updated. One that was stored here is far from it: this is for strings that others
+/// have put there.
+const MOST_HEAD: usize = 4 * MOST_BYTES;
+
+/// The headers that describe the body as it is stored, which a 304 does not have.
+const OF_THE_BODY: [&str; 7] = [
+    "content-length",
+    "content-encoding",
+    "content-range",
+    "content-digest",
+    "content-md5",
+    "repr-digest",
+    "digest",
+];
 
 /// What a string in the keyspace turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,17 +113,41 @@ impl<'a> Entry<'a> {
 
     /// The head with the headers of a 304 taken over (RFC 9111 sections 3.2 and 4.3.4): each name that
     /// it has replaces all of that name, but for those that describe the body as it is stored.
-    pub fn updated_head(&self, new: &Headers, store: &StoreHeaders) -> Vec<u8> {
-        const OF_THE_BODY: [&[u8]; 3] = [b"content-length", b"content-encoding", b"content-range"];
-        let replaced = |name: &[u8]| {
-            !OF_THE_BODY.contains(&name) && new.iter().any(|(new, _)| new.as_bytes() == name)
+    ///
+    /// The head keeps within what a received one may have. Where it would not, the names that the entry has not
+    /// had are left out; where even that is too much, there is no new head, and the old one stays.
+    pub fn updated_head(&self, new: &Headers, store: &StoreHeaders) -> Option<Vec<u8>> {
+        if self.head_length > MOST_HEAD {
+            return None;
+        }
+        let of_connection = OfConnection::of(new);
+        let taken: Vec<_> = new
+            .iter()
+            .filter(|(name, value)| {
+                !OF_THE_BODY.contains(&name.as_str())
+                    && !of_connection.contains(name)
+                    && may_stand(name, value, store)
+            })
+            .map(|(name, value)| (name.as_bytes(), value.as_slice()))
+            .collect();
+        let old: HashSet<_> = self.headers().map(|(name, _)| name).collect();
+        let replaced: HashSet<_> = taken.iter().map(|(name, _)| *name).collect();
+        let kept = self.headers().filter(|(name, value)| {
+            let is_kept = |text: &str| may_stand(text, value, store) || text == "content-encoding";
+            !replaced.contains(name) && std::str::from_utf8(name).is_ok_and(is_kept)
+        });
+        let all: Vec<_> = kept.chain(taken).collect();
+        let known = || {
+            let is_known = |name: &[u8]| old.contains(name);
+            all.iter().copied().filter(|(name, _)| is_known(name)).collect::<Vec<_>>()
         };
-        let kept = self
-            .headers()
-            .filter(|(name, _)| !replaced(name))
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()));
-        let taken = new.iter().filter(|(name, _)| !OF_THE_BODY.contains(&name.as_bytes())).cloned();
-        encode_head(self.status(), &kept.chain(taken).collect(), store)
+        let fields = if too_much(all.iter().copied()) { known() } else { all };
+        (!too_much(fields.iter().copied())).then(|| write_head(self.status(), fields.into_iter()))
+    }
+
+    /// The start of its head, where its two times are.
+    pub fn start(&self) -> &'a [u8] {
+        &self.bytes[..FIXED]
     }
 }
 
@@ -118,6 +158,17 @@ pub struct Validators {
     pub etag: Option<Vec<u8>>,
     /// `Last-Modified`, to be sent as `If-Modified-Since`.
     pub last_modified: Option<Vec<u8>>,
+}
+
+/// Whether two entity tags are the same by weak comparison (RFC 9110 section 8.8.3.2).
+pub fn is_same_version(one: &[u8], other: &[u8]) -> bool {
+    opaque(one) == opaque(other)
+}
+
+/// An entity tag without the mark of a weak one.
+fn opaque(tag: &[u8]) -> &[u8] {
+    let tag = tag.trim_ascii();
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 /// Makes a head longer without changing what it says, so that it fits where a longer one lay: blanks at
@@ -189,18 +240,35 @@ const fn eight_digits(digits: [u8; 8]) -> Option<u64> {
 
 /// Builds an entry's head, its times still zero: they are known when the body has come ([`stamp`]).
 ///
-/// Of `headers` only those that `store` allows are kept, and none that would break the message.
+/// Of `headers` only those that `store` allows are kept; none that is of the message's connection, and none
+/// that would break the message. What says how the body is to be decoded is kept whatever `store` says.
 pub fn encode_head(status: u16, headers: &Headers, store: &StoreHeaders) -> Vec<u8> {
+    let of_connection = OfConnection::of(headers);
+    let fields = headers.iter().filter(|(name, value)| {
+        name == "content-encoding" && is_sound(value)
+            || !of_connection.contains(name) && may_stand(name, value, store)
+    });
+    write_head(status, fields.map(|(name, value)| (name.as_bytes(), value.as_slice())))
+}
+
+fn may_stand(name: &str, value: &[u8], store: &StoreHeaders) -> bool {
+    store.allows(name) && is_sound(value)
+}
+
+/// Whether a value leaves the message whole.
+fn is_sound(value: &[u8]) -> bool {
+    !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+fn write_head<'a>(status: u16, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut head =
         format!("HTTP/1.1 {status:03} \r\ncache-get: 1 {:013} {:013} {:08}\r\n", 0, 0, 0)
             .into_bytes();
-    for (name, value) in headers {
-        if store.allows(name) && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            head.extend_from_slice(name.as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value);
-            head.extend_from_slice(b"\r\n");
-        }
+    for (name, value) in fields {
+        head.extend_from_slice(name);
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value);
+        head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");
     let length = format!("{:08}", head.len());
@@ -219,191 +287,4 @@ pub fn stamp(start: &mut [u8; FIXED], fetched: Millis, fresh_until: FreshUntil) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cache::freshness::LATEST;
-    use proptest::prelude::*;
-
-    fn all_headers() -> StoreHeaders {
-        StoreHeaders::parse("*").unwrap()
-    }
-
-    fn encode(status: u16, headers: &Headers, times: (Millis, Millis), body: &[u8]) -> Vec<u8> {
-        let mut bytes = encode_head(status, headers, &all_headers());
-        let start = bytes.first_chunk_mut().unwrap();
-        stamp(start, times.0, FreshUntil::from_stored(times.1));
-        bytes.extend_from_slice(body);
-        bytes
-    }
-
-    #[test]
-    fn the_message_reads_as_documented() {
-        let headers = vec![("content-type".into(), b"text/plain".to_vec())];
-        let bytes = encode(200, &headers, (1_700_000_000_000, 1_700_000_060_000), b"hi");
-        assert_eq!(
-            String::from_utf8(bytes).unwrap(),
-            "HTTP/1.1 200 \r\n\
-             cache-get: 1 1700000000000 1700000060000 00000094\r\n\
-             content-type: text/plain\r\n\
-             \r\n\
-             hi"
-        );
-    }
-
-    #[test]
-    fn eight_digits_are_eight_digits() {
-        assert_eq!(eight_digits(*b"00000000"), Some(0));
-        assert_eq!(eight_digits(*b"12345678"), Some(12_345_678));
-        assert_eq!(eight_digits(*b"99999999"), Some(99_999_999));
-        for at in 0..8 {
-            for byte in (0..=255_u8).filter(|byte| !byte.is_ascii_digit()) {
-                let mut digits = *b"12345678";
-                digits[at] = byte;
-                assert_eq!(eight_digits(digits), None, "{byte} at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn other_strings_are_bodies_and_other_versions_are_unknown() {
-        for bare in [&b""[..], b"hello", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 \r\ncache-ge"] {
-            assert_eq!(decode(bare), Stored::Bare(bare));
-        }
-        let good = encode(200, &vec![], (1, 2), b"body");
-        assert!(matches!(decode(&good), Stored::Entry(_)));
-        for (at, byte) in [(26, b'2'), (27, b'1'), (50, b' '), (63, b'0'), (56, b'9')] {
-            let mut damaged = good.clone();
-            damaged[at] = byte;
-            assert_eq!(decode(&damaged), Stored::Unknown, "byte {at}");
-        }
-        assert_eq!(decode(&good[..60]), Stored::Unknown);
-    }
-
-    #[test]
-    fn a_header_that_would_break_the_message_is_left_out() {
-        let headers =
-            vec![("x-evil".into(), b"a\r\n\r\nbody".to_vec()), ("x-good".into(), b"b".to_vec())];
-        let head = String::from_utf8(encode_head(200, &headers, &all_headers())).unwrap();
-        assert!(!head.contains("x-evil"));
-        assert!(head.ends_with("x-good: b\r\n\r\n"));
-    }
-
-    fn entry_of(bytes: &[u8]) -> Entry<'_> {
-        match decode(bytes) {
-            Stored::Entry(entry) => entry,
-            other => panic!("no entry: {other:?}"),
-        }
-    }
-
-    fn headers(pairs: &[(&str, &str)]) -> Headers {
-        pairs.iter().map(|(name, value)| ((*name).into(), value.as_bytes().to_vec())).collect()
-    }
-
-    #[test]
-    fn headers_read_back_with_their_repeats() {
-        let stored = headers(&[("link", "a"), ("x", ""), ("link", "b: c")]);
-        let bytes = encode(203, &stored, (1, 2), b"link: no\r\n");
-        let entry = entry_of(&bytes);
-        let read: Vec<_> = entry.headers().collect();
-        assert_eq!(read, [(&b"link"[..], &b"a"[..]), (b"x", b""), (b"link", b"b: c")]);
-        assert_eq!((entry.status(), entry.fetched()), (203, 1));
-        assert_eq!(entry_of(&encode(200, &vec![], (1, 2), b"a: b\r\n")).headers().count(), 0);
-    }
-
-    #[test]
-    fn only_an_entry_with_a_validator_can_be_asked_about() {
-        let with = headers(&[("etag", "W/\"1\""), ("last-modified", "today")]);
-        let validators = entry_of(&encode(200, &with, (1, 2), b"")).validators().unwrap();
-        assert_eq!(validators.etag.unwrap(), b"W/\"1\"");
-        assert_eq!(validators.last_modified.unwrap(), b"today");
-        let without = headers(&[("date", "today")]);
-        assert_eq!(entry_of(&encode(200, &without, (1, 2), b"")).validators(), None);
-    }
-
-    #[test]
-    fn a_304_replaces_what_it_names_but_not_what_describes_the_body() {
-        let old = headers(&[("etag", "1"), ("content-length", "4"), ("vary", "a"), ("vary", "b")]);
-        let bytes = encode(200, &old, (1, 2), b"body");
-        let new = headers(&[("vary", "c"), ("content-length", "0"), ("date", "today")]);
-        let mut head = entry_of(&bytes).updated_head(&new, &all_headers());
-        head.extend_from_slice(b"body");
-        let read: Vec<_> = entry_of(&head).headers().map(|(name, _)| name.to_vec()).collect();
-        assert_eq!(read, [&b"etag"[..], b"content-length", b"vary", b"date"]);
-    }
-
-    #[test]
-    fn a_shorter_head_is_padded_to_the_place_of_a_longer_one() {
-        let bytes = encode(200, &headers(&[("etag", "123456")]), (1, 2), b"body");
-        let length = bytes.len() - 4;
-        let mut head = encode_head(200, &headers(&[("etag", "12")]), &all_headers());
-        assert!(pad_head(&mut head, length));
-        assert_eq!(head.len(), length);
-        head.extend_from_slice(b"body");
-        let entry = entry_of(&head);
-        assert_eq!(entry.body(), b"body");
-        assert_eq!(entry.headers().collect::<Vec<_>>(), [(&b"etag"[..], &b"12"[..])]);
-        assert!(!pad_head(&mut head.clone(), length - 1), "a longer one fits nowhere");
-        let mut bare = encode_head(200, &vec![], &all_headers());
-        assert!(!pad_head(&mut bare, length), "there is no line to pad");
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_encoded_decodes_to_itself(
-            status in 100..1000_u16,
-            headers in prop::collection::vec(("[a-z-]{1,12}", prop::collection::vec(any::<u8>(), 0..20)), 0..6),
-            fetched in 0..=LATEST,
-            fresh_until in 0..=LATEST,
-            body in prop::collection::vec(any::<u8>(), 0..300),
-        ) {
-            let bytes = encode(status, &headers, (fetched, fresh_until), &body);
-            let Stored::Entry(entry) = decode(&bytes) else {
-                return Err(TestCaseError::fail("no entry"));
-            };
-            prop_assert_eq!(entry.fresh_until, FreshUntil::from_stored(fresh_until));
-            prop_assert_eq!(entry.body(), &body);
-        }
-
-        #[test]
-        fn no_damaged_head_panics_what_reads_or_renews_it(
-            damage in prop::collection::vec((0..200_usize, any::<u8>()), 0..4),
-            old in prop::collection::vec(("[a-z-]{0,12}", prop::collection::vec(any::<u8>(), 0..20)), 0..6),
-            new in prop::collection::vec(("[a-z-]{1,12}", prop::collection::vec(any::<u8>(), 0..20)), 0..6),
-            length in 0..400_usize,
-        ) {
-            let mut bytes = encode(200, &old, (5, 6), b"body");
-            for (at, byte) in damage {
-                if let Some(hit) = bytes.get_mut(at) {
-                    *hit = byte;
-                }
-            }
-            if let Stored::Entry(entry) = decode(&bytes) {
-                let _ = (entry.status(), entry.fetched(), entry.body(), entry.validators());
-                let mut head = entry.updated_head(&new, &all_headers());
-                let whole = [&head[..], b"body"].concat();
-                prop_assert!(matches!(decode(&whole), Stored::Entry(again) if again.body() == b"body"));
-                if pad_head(&mut head, length) {
-                    head.extend_from_slice(b"body");
-                    prop_assert!(matches!(decode(&head), Stored::Entry(again) if again.body() == b"body"));
-                }
-            }
-        }
-
-        #[test]
-        fn no_bytes_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
-        }
-
-        #[test]
-        fn no_damage_panics_the_decoder(
-            at in 0..120_usize, byte: u8, cut in 0..130_usize, body in prop::collection::vec(any::<u8>(), 0..40),
-        ) {
-            let mut bytes = encode(200, &vec![("etag".into(), b"\"a\"".to_vec())], (5, 6), &body);
-            if let Some(hit) = bytes.get_mut(at) {
-                *hit = byte;
-            }
-            bytes.truncate(cut);
-            let _ = decode(&bytes);
-        }
-    }
-}
+mod tests;

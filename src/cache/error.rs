@@ -214,6 +214,31 @@ impl From<UrlError> for CacheError {
 }
 
 impl FetchError {
+    /// Whether an origin that is there has said that it has no such content for this request. All else is an
+    /// outage, over which an entry that is there stays: no answer, or a status by which the origin says that it
+    /// cannot for now (5xx, 408, 429), one of a proxy's (407), or one that answers no question (304).
+    pub const fn ends_entry(&self) -> bool {
+        match self {
+            Self::Status(status, _) => !matches!(status, 304 | 407 | 408 | 429 | 500..),
+            _ => false,
+        }
+    }
+
+    /// What kind of failure it is, in a word or two; there are few of them.
+    pub fn kind(&self) -> String {
+        let line = self.to_string();
+        let words = if matches!(self, Self::Status(..)) { 2 } else { 1 };
+        line.split(' ').take(words).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same, for callers who are not to learn what the guard has denied.
+    pub fn without_denials(&self) -> Self {
+        match self {
+            Self::Denied(_) | Self::Failed(_) => Self::failed("the download failed"),
+            other => other.clone(),
+        }
+    }
+
     /// A failure with a reason made safe for a one-line reply: control characters become spaces, and
     /// it is cut at a length that no log or client minds. Reasons come from the origin's side.
     pub fn failed(reason: &str) -> Self {
@@ -250,6 +275,35 @@ mod tests {
         for (text, start) in texts {
             assert!(text.starts_with(start), "{text}");
         }
+    }
+
+    #[test]
+    fn content_that_is_gone_is_no_outage() {
+        for status in [201, 206, 303, 400, 401, 403, 404, 405, 410, 451, 499] {
+            assert!(FetchError::Status(status, "").ends_entry(), "{status}");
+        }
+        for status in [304, 407, 408, 429, 500, 501, 503, 599, 999] {
+            assert!(!FetchError::Status(status, "").ends_entry(), "{status}");
+        }
+        let others = [
+            FetchError::failed("no route"),
+            FetchError::Timeout,
+            FetchError::Denied(Denied::Address),
+            FetchError::TooLarge,
+            FetchError::Overloaded(Overload::Host),
+        ];
+        assert!(others.iter().all(|error| !error.ends_entry()));
+    }
+
+    #[test]
+    fn kinds_are_few_and_denials_can_be_hidden() {
+        assert_eq!(FetchError::Status(404, "Not Found").kind(), "HTTPSTATUS 404");
+        assert_eq!(FetchError::failed("no route to x").kind(), "FETCHFAILED");
+        assert_eq!(FetchError::Timeout.kind(), "FETCHTIMEOUT");
+        let hidden = [FetchError::Denied(Denied::Host), FetchError::failed("no route")];
+        let [denied, failed] = hidden.map(|error| error.without_denials().to_string());
+        assert_eq!(denied, failed);
+        assert_eq!(FetchError::Timeout.without_denials(), FetchError::Timeout);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! as well. All of it holds for the first URL and for each that it redirects to.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use url::{Host, Url};
@@ -49,7 +49,8 @@ impl Guard {
     }
 
     /// Vets a URL before anything is resolved, the first one and each it redirects to: scheme, user
-    /// information, host, port, and a host that is an address. Names are vetted again when they are resolved.
+    /// information, host, port, and a host that is an address, or this machine's own name. Other names are vetted
+    /// when they are resolved.
     ///
     /// # Errors
     /// What of it is denied.
@@ -69,6 +70,11 @@ impl Guard {
         match url.host() {
             Some(Host::Ipv4(address)) => self.vet_address(address.into()),
             Some(Host::Ipv6(address)) => self.vet_address(address.into()),
+            Some(Host::Domain(name)) if is_localhost(name) => {
+                let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                let vetted = loopback.map(|address| self.vet_address(address));
+                vetted.into_iter().find(Result::is_ok).unwrap_or(Err(Denied::Address))
+            }
             Some(Host::Domain(_)) => Ok(()),
             None => Err(Denied::Host),
         }
@@ -180,6 +186,12 @@ impl fmt::Display for Ports {
     }
 }
 
+/// Whether a name is this machine's own whatever a look-up says (RFC 6761 section 6.3).
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 fn is_domain(text: &str) -> bool {
     text.split('.').all(|label| !label.is_empty() && !label.contains('*'))
 }
@@ -266,6 +278,24 @@ mod tests {
                 Err(Denied::Address),
                 "{literal}"
             );
+        }
+    }
+
+    #[test]
+    fn this_machines_own_name_is_vetted_without_a_look_up() {
+        let opened = |list| Guard { allowed: Networks::parse(list).unwrap(), ..Guard::default() };
+        let proxied =
+            Guard { proxy: parse_proxy("http://proxy.example").unwrap(), ..Guard::default() };
+        for name in ["localhost", "LocalHost.", "a.localhost", "a.b.LOCALHOST."] {
+            let url = format!("http://{name}/");
+            assert_eq!(vet(&Guard::default(), &url), Err(Denied::Address), "{name}");
+            assert_eq!(vet(&proxied, &url), Err(Denied::Address), "{name}");
+            assert_eq!(vet(&opened("127.0.0.2 ::2"), &url), Err(Denied::Address), "{name}");
+            assert_eq!(vet(&opened("127.0.0.1"), &url), Ok(()), "{name}");
+            assert_eq!(vet(&opened("::1"), &url), Ok(()), "{name}");
+        }
+        for name in ["localhost.example", "alocalhost", "localhost.localdomain"] {
+            assert_eq!(vet(&Guard::default(), &format!("http://{name}/")), Ok(()), "{name}");
         }
     }
 

@@ -20,6 +20,7 @@ pub mod networks;
 pub mod options;
 pub mod origin;
 pub mod permit;
+pub mod repeats;
 pub mod seconds;
 pub mod stats;
 pub mod variant;

@@ -2,7 +2,10 @@
 //!
 //! Sources: the IANA special-purpose address registries for IPv4 and IPv6
 //! (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
-//! <https://www.iana.org/assignments/iana-ipv6-special-registry>).
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>), and of two clouds
+//! (<https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>,
+//! <https://cloud.ibm.com/docs/vpc?topic=vpc-service-endpoints-for-vpc>). Other clouds keep their metadata in
+//! link-local, carrier-grade or unique local addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,7 +21,7 @@ const fn v6(first: u16, second: u16, third: u16, prefix: u8) -> Ipv6Net {
 }
 
 /// IPv4 that is not globally routable.
-const SPECIAL_V4: [Ipv4Net; 16] = [
+const SPECIAL_V4: [Ipv4Net; 19] = [
     v4(0, 0, 0, 0, 8),       // this network
     v4(10, 0, 0, 0, 8),      // private
     v4(100, 64, 0, 0, 10),   // carrier-grade NAT
@@ -35,6 +38,10 @@ const SPECIAL_V4: [Ipv4Net; 16] = [
     v4(224, 0, 0, 0, 4),     // multicast
     v4(240, 0, 0, 0, 4),     // reserved
     v4(255, 255, 255, 255, 32),
+    // Clouds' own services, behind addresses that look public and lead to them from inside alone.
+    v4(161, 26, 0, 0, 16),    // IBM Cloud: name servers, mirrors, time
+    v4(166, 8, 0, 0, 14),     // IBM Cloud: service endpoints
+    v4(168, 63, 129, 16, 32), // Azure: the host's agent
 ];
 
 /// All that IANA has given out for global use; whatever lies outside is denied.
@@ -174,6 +181,15 @@ mod tests {
             "239.1.1.1",
             "240.0.0.1",
             "255.255.255.255",
+            "161.26.0.10",
+            "166.8.0.1",
+            "166.11.255.255",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "64:ff9b::168.63.129.16",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "fd20:ce::254",
             "::",
             "::1",
             "::127.0.0.1",
@@ -221,6 +237,12 @@ mod tests {
             "198.17.255.255",
             "198.20.0.0",
             "223.255.255.255",
+            "161.25.255.255",
+            "161.27.0.0",
+            "166.7.255.255",
+            "166.12.0.0",
+            "168.63.129.15",
+            "168.63.129.17",
             "::ffff:8.8.8.8",
             "64:ff9b::8.8.8.8",
             "2002:808:808::1",

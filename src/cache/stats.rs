@@ -120,6 +120,8 @@ counters! {
     bytes_saved,
     /// Flights that failed over an entry that was there, stale or to be refreshed, and stays.
     failed_refreshes,
+    /// Entries deleted since their origin answered a refresh with a status that is no outage, such as 404.
+    ended_by_origin,
     /// Flights that failed with `HTTPSTATUS`.
     failed_httpstatus,
     /// Flights that failed with `FETCHFAILED`.

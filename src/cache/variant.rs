@@ -51,9 +51,9 @@ pub struct Variant {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// Header names that are not the caller's to set: of one connection, of the message's framing, or the
-/// cache's own (RFC 9110 section 7.6.1, RFC 9112 section 6).
-const REFUSED: [&str; 17] = [
+/// Header names that are not the caller's to set: of one connection, of the message's framing, the proxy's, the
+/// cache's own (RFC 9110 section 7.6.1, RFC 9112 section 6), or such as have the origin take another method.
+const REFUSED: [&str; 21] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -65,12 +65,16 @@ const REFUSED: [&str; 17] = [
     "if-range",
     "if-unmodified-since",
     "keep-alive",
+    "proxy-authorization",
     "proxy-connection",
     "range",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
 ];
 
 impl Variant {
@@ -220,6 +224,10 @@ mod tests {
             ("Content-Length", "1"),
             ("Transfer-Encoding", "chunked"),
             ("Connection", "close"),
+            ("Proxy-Authorization", "Basic eA=="),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("x-http-method", "DELETE"),
+            ("X-Method-Override", "DELETE"),
             ("Range", "bytes=0-1"),
             ("x", "a\r\nb: c"),
             ("x", "a\nb"),

@@ -39,7 +39,7 @@ impl Command for Flights {
         let most = parse(args).map_err(|error| CacheError::Argument("cache.flights", error))?;
         let module = module::get();
         let seen: Vec<Sighting> = module.flights().sightings().take(most).collect();
-        let now = clock::now();
+        let now = clock::monotonic();
         let client =
             if seen.len() > FEW && ctx.may_block() { Blocked::briefly::<Room>(ctx) } else { None };
         let Some(client) = client else {

@@ -3,8 +3,10 @@
 //! The string is Redis's own, and it is made here, off the server's main thread, when the response is whole. So
 //! it is never copied on the main thread on its way into the keyspace.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use url::Url;
 
 use super::filled::{Filled, Life};
 use crate::cache::entry;
@@ -15,6 +17,8 @@ use crate::cache::incoming::Incoming;
 use crate::cache::key::without_query;
 use crate::cache::origin::{Fetched, Origin, Request, Sink};
 use crate::cache::permit::Permit;
+use crate::cache::repeats::Repeats;
+use crate::clock;
 use crate::module::STATS;
 use crate::server::log;
 
@@ -62,7 +66,7 @@ pub fn run(job: Job, origin: &dyn Origin) {
     let outcome = fetch(&task, origin, job.progress, job.waiting);
     let took = start.elapsed();
     STATS.downloaded_for(took);
-    report(&without_query(task.request.url.as_str()), took, &outcome);
+    report(&task.request.url, took, &outcome);
     job.permit.complete(outcome.map(|arrived| match arrived {
         Arrived::Entry(filled) => Brought::Entry(filled),
         Arrived::StillGood(headers) => Brought::StillGood(headers, Box::new(task)),
@@ -114,7 +118,8 @@ impl Sink for Arriving<'_> {
     }
 }
 
-fn report(url: &str, took: Duration, outcome: &Result<Arrived, FetchError>) {
+fn report(url: &Url, took: Duration, outcome: &Result<Arrived, FetchError>) {
+    let (host, url) = (url.host_str().unwrap_or_default(), without_query(url.as_str()));
     let seconds = took.as_secs_f64();
     match outcome {
         Ok(Arrived::Entry(filled)) => {
@@ -127,7 +132,38 @@ fn report(url: &str, took: Duration, outcome: &Result<Arrived, FetchError>) {
             log::verbose(&format!("asked {url}: not modified, in {seconds:.3} s"));
         }
         Err(error) => {
-            log::notice(&format!("download of {url} failed after {seconds:.3} s: {error}"));
+            let line = format!("download of {url} failed after {seconds:.3} s: {error}");
+            if repeats().failed(host, &error.kind(), clock::monotonic()) {
+                log::notice(&line);
+            } else {
+                log::verbose(&line);
+            }
         }
+    }
+}
+
+/// The failures of late that the log has not been told of.
+static REPEATS: LazyLock<Mutex<Repeats>> = LazyLock::new(Mutex::default);
+
+fn repeats() -> MutexGuard<'static, Repeats> {
+    REPEATS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells the log of repeated failures whose time has passed; called some times in a second.
+pub fn tell_due_repeats() {
+    let lines = {
+        let mut repeats = repeats();
+        if repeats.is_empty() { Vec::new() } else { repeats.due(clock::monotonic()) }
+    };
+    for line in lines {
+        log::notice(&line);
+    }
+}
+
+/// Tells the log of all repeated failures that it has not been told of: no more is to come.
+pub fn tell_all_repeats() {
+    let lines = repeats().all(clock::monotonic());
+    for line in lines {
+        log::notice(&line);
     }
 }

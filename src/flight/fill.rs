@@ -85,7 +85,7 @@ impl Fill<'_> {
         if let Some(lease_ends) = lease_ends {
             lease_ends.stop(ctx);
         }
-        module.filled_tokens().insert(self.token, &self.key, clock::now());
+        module.filled_tokens().insert(self.token, &self.key, clock::monotonic());
         let waiting = module.waiting_for(flight);
         self.value.hold(move |_, value| {
             module::get().answerer().run(move || {
@@ -135,7 +135,7 @@ impl Receipt {
         let error = match landing {
             Some(Ok(())) => {
                 STATS.leases_filled.bump();
-                module.filled_tokens().insert(self.token, &self.key, clock::now());
+                module.filled_tokens().insert(self.token, &self.key, clock::monotonic());
                 return Ok(());
             }
             Some(Err(NotStored::Void(_))) | None => lease::lost(),

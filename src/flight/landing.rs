@@ -22,7 +22,7 @@ use super::download::Brought;
 use super::filled::Filled;
 use super::lease::Lost;
 use super::waiting::{Recipient, Waiter};
-use super::{lease, revalidation, telling};
+use super::{gone, lease, revalidation, telling};
 use crate::cache::error::FetchError;
 use crate::cache::flights::{Flight, FlightId, FlightKey, LockMark};
 use crate::cache::lease::Filler;
@@ -188,13 +188,17 @@ pub fn touch_down(
 /// Tells all who wait that the flight brought nothing.
 pub fn fail(ctx: &Ctx, module: &Module, landed: Landed, error: &FetchError) {
     STATS.failed(error);
-    if hold_back(ctx, module, &landed.key) {
+    if !gone::end_entry(ctx, &landed, error) && hold_back(ctx, module, &landed.key) {
         STATS.failed_refreshes.bump();
     }
     if ctx.select(landed.key.db) {
         keyspace::notify(ctx, c"cache.error", &landed.key.name);
     }
-    refuse(ctx, module, landed, error);
+    if SETTINGS.current().hide_denials {
+        refuse(ctx, module, landed, &error.without_denials());
+    } else {
+        refuse(ctx, module, landed, error);
+    }
 }
 
 /// Counts that what a flight has brought was not stored.
@@ -212,7 +216,7 @@ fn hold_back(ctx: &Ctx, module: &Module, key: &FlightKey) -> bool {
     if !ctx.select(key.db) || !keyspace::exists(ctx, &key.name) {
         return false;
     }
-    let now = clock::now();
+    let now = clock::monotonic();
     let pause = SETTINGS.current().refresh_backoff;
     module.backoff().failed(key.clone(), now + pause, now);
     true

@@ -5,6 +5,7 @@
 //! download thread   download   the origin's bytes, into the string that will be stored
 //! main thread       landing    still valid? store it, drop the lock key, take the waiters
 //! main thread       revalidation   the same, where the origin says that nothing has changed
+//! main thread       gone       the same, where the origin says that there is no such content any more
 //! main thread       lease      where it is a client that fills: given, given up, lost, passed on
 //! main thread       fill       the client's value, and its landing
 //! main thread       waiting    clients that wait, each for one answer or for several, and their patience
@@ -21,6 +22,7 @@ pub mod download;
 pub mod fill;
 pub mod filled;
 mod gathering;
+pub mod gone;
 pub mod landing;
 pub mod lease;
 pub mod revalidation;

@@ -3,7 +3,8 @@
 //! Nothing was downloaded, so the entry gets a new life where it lies: its head is written over in place,
 //! which costs the same whatever the body's size, and reaches replicas and the AOF as `SETRANGE` and
 //! `PEXPIREAT`. Header fields of the 304 are taken over where the new head fits into the old one's place,
-//! or the entry is small enough to be written anew; a large entry with a longer head keeps its old fields.
+//! or the entry is small enough to be written anew; a large entry with a longer head keeps its old fields. So
+//! does one whose head would be longer than a received one may be.
 
 use std::sync::Arc;
 
@@ -133,7 +134,8 @@ fn answer(
 /// How an entry gets its new life.
 struct Renewal {
     body_length: usize,
-    /// Its new head, to be written in the place of the old one.
+    /// Its new head, to be written in the place of the old one; only the start of it, with the times, where the
+    /// old one stays.
     head: Vec<u8>,
     /// Whether the body is there too, since the head is longer than the old one: the entry is written anew.
     anew: bool,
@@ -153,20 +155,21 @@ impl Renewal {
         if entry.validators() != task.request.validators {
             return None;
         }
-        Some(Self::new(stored, &entry, headers, task))
+        Some(Self::new(&entry, headers, task))
     }
 
-    fn new(stored: &[u8], entry: &Entry<'_>, headers: &Headers, task: &Task) -> Self {
+    fn new(entry: &Entry<'_>, headers: &Headers, task: &Task) -> Self {
         let (body_length, body_at) = (entry.body().len(), entry.body_at());
-        let mut head = entry.updated_head(headers, &task.store_headers);
-        if entry::pad_head(&mut head, body_at) {
-            return Self { body_length, head, anew: false };
+        if let Some(mut head) = entry.updated_head(headers, &task.store_headers) {
+            if entry::pad_head(&mut head, body_at) {
+                return Self { body_length, head, anew: false };
+            }
+            if body_length <= SMALL {
+                head.extend_from_slice(entry.body());
+                return Self { body_length, head, anew: true };
+            }
         }
-        if body_length <= SMALL {
-            head.extend_from_slice(entry.body());
-            return Self { body_length, head, anew: true };
-        }
-        Self { body_length, head: stored[..body_at].to_vec(), anew: false }
+        Self { body_length, head: entry.start().to_vec(), anew: false }
     }
 
     /// Writes it. `then` is shown the renewed entry before its end is set: that may be a moment which has

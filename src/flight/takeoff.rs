@@ -77,7 +77,7 @@ impl Wish<'_> {
             refresh: self.options.refresh,
             may_wait: !self.options.no_wait && ctx.may_block(),
             in_the_air: module.flights().find(&self.key),
-            backing_off: module.backoff().holds(&self.key, self.now),
+            backing_off: module.backoff().holds(&self.key, clock::monotonic()),
         };
         let (flight, wait, source) = match decide(found, around) {
             Decision::Serve if matches!(found, Found::Welcome(_)) => {
@@ -208,7 +208,7 @@ pub fn enter(
     let mut flights = module.flights();
     let flight = flights.next_flight();
     let deadline = deadline(ctx, flight, (filler, span));
-    flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)), clock::now());
+    flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)), clock::monotonic());
     Ok((flight, token))
 }
 

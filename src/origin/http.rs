@@ -4,21 +4,24 @@
 use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LOCATION, TRANSFER_ENCODING,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Proxy, StatusCode};
 
 use super::authorities::{self, NoAuthorities};
-use super::decode::{ACCEPTED, Coding, decoded};
+use super::codings::{Coding, Codings};
+use super::decode::{ACCEPTED, decoded};
 use super::resolver::GuardedResolver;
+use crate::cache::entry::{Validators, is_same_version};
 use crate::cache::error::{Denied, FetchError};
 use crate::cache::guard::Guard;
-use crate::cache::headers::Headers;
+use crate::cache::headers::{Headers, MOST_BYTES, too_much};
 use crate::cache::incoming::Incoming;
 use crate::cache::origin::{Fetched, Origin, Request, Sink, is_success};
 use crate::cache::variant::Method;
@@ -29,8 +32,10 @@ const USER_AGENT: &str = concat!("cache-get/", env!("CARGO_PKG_VERSION"));
 /// How long an idle connection is kept; each costs some 40 KiB.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// The most bytes of headers that a response may have, names and values.
-const MOST_HEADERS: u32 = 64 * 1024;
+/// Headers that describe a body as it came over the wire, and so none that has been decoded (RFC 9110 section 8.6,
+/// RFC 9530).
+const OF_THE_WIRE: [&str; 5] =
+    ["content-length", "content-digest", "content-md5", "repr-digest", "digest"];
 
 /// The origin side of all flights.
 pub struct HttpOrigin {
@@ -125,7 +130,7 @@ fn build(
     }
     builder
         .user_agent(USER_AGENT)
-        .http2_max_header_list_size(MOST_HEADERS)
+        .http2_max_header_list_size(u32::try_from(MOST_BYTES).unwrap_or(u32::MAX))
         .referer(false) // it would tell where a redirect leads the query of the URL that it came from
         .timeout(None)
         .pool_idle_timeout(KEPT)
@@ -156,15 +161,24 @@ impl Origin for HttpOrigin {
         if !has_authorities && needs_tls(&guard) {
             return Err(FetchError::failed(&NoAuthorities.to_string()));
         }
-        let response = compose(&client, request).send().map_err(|error| explain(&error))?;
-        if header_bytes(&response) > u64::from(MOST_HEADERS) {
-            return Err(FetchError::failed("the response's headers are too large"));
+        let deadline = Instant::now() + request.time_left;
+        let mut validators = request.validators.as_ref();
+        let mut response = ask(&client, request, validators, deadline)?;
+        if let Some(asked) = validators
+            && response.status() == StatusCode::NOT_MODIFIED
+        {
+            if names_what_was_asked(&response, asked) {
+                return Ok(Fetched::NotModified(headers(&response)));
+            }
+            // It speaks of a version that the cache does not have: no answer to what was asked.
+            validators = None;
+            response = ask(&client, request, validators, deadline)?;
         }
         let status = response.status();
-        if status == StatusCode::NOT_MODIFIED && request.validators.is_some() {
-            return Ok(Fetched::NotModified(headers(&response)));
-        }
         if !is_success(status.as_u16()) {
+            if leads_elsewhere(&response) {
+                return Err(FetchError::Denied(Denied::Scheme));
+            }
             let reason = status.canonical_reason().unwrap_or_default();
             return Err(FetchError::Status(status.as_u16(), reason));
         }
@@ -173,37 +187,54 @@ impl Origin for HttpOrigin {
             return Err(FetchError::TooLarge);
         }
         let mut headers = headers(&response);
-        let coding = response.headers().get(CONTENT_ENCODING);
-        let coding = coding.and_then(|value| Coding::parse(value.as_bytes()));
-        if coding.is_some() {
-            // They describe the body as it came over the wire.
+        let codings = codings(&response)?;
+        if !codings.keeps_header {
+            headers.retain(|(name, _)| name != CONTENT_ENCODING.as_str());
+        }
+        if !codings.applied.is_empty() {
             length = None;
-            let of_the_wire = [CONTENT_ENCODING.as_str(), CONTENT_LENGTH.as_str()];
-            headers.retain(|(name, _)| !of_the_wire.contains(&name.as_str()));
+            headers.retain(|(name, _)| !OF_THE_WIRE.contains(&name.as_str()));
         }
         let incoming = sink.begin(status.as_u16(), &headers, length);
-        read_body(response, coding, request.max_body, incoming)?;
+        read_body(response, &codings.applied, request.max_body, incoming)?;
         Ok(Fetched::Whole)
     }
 }
 
-fn compose(client: &Client, request: &Request) -> RequestBuilder {
+/// Sends a request; the head of the response is within its limits.
+fn ask(
+    client: &Client,
+    request: &Request,
+    validators: Option<&Validators>,
+    deadline: Instant,
+) -> Result<Response, FetchError> {
+    let time_left = deadline.saturating_duration_since(Instant::now());
+    let request = compose(client, request, validators).timeout(time_left);
+    let response = request.send().map_err(|error| explain(&error))?;
+    let fields = response.headers().iter();
+    if too_much(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))) {
+        return Err(FetchError::failed("the response's headers are too large"));
+    }
+    Ok(response)
+}
+
+fn compose(client: &Client, request: &Request, validators: Option<&Validators>) -> RequestBuilder {
     let method = match request.variant.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
     };
     // A timeout of the request, unlike one of the client, is a deadline for the whole of it.
-    let mut builder = client
-        .request(method, request.url.clone())
-        .timeout(request.time_left)
-        .header(ACCEPT_ENCODING, ACCEPTED);
-    if let Some(body) = &request.variant.body {
-        builder = builder.body(body.clone());
+    let mut builder = client.request(method, request.url.clone()).header(ACCEPT_ENCODING, ACCEPTED);
+    match (&request.variant.body, request.variant.method) {
+        (Some(body), _) if !body.is_empty() => builder = builder.body(body.clone()),
+        // What has no body says so (RFC 9110 section 8.6); the HTTP library says nothing of it.
+        (_, Method::Post) => builder = builder.header(CONTENT_LENGTH, 0),
+        (_, Method::Get) => {}
     }
     for (name, value) in &request.variant.headers {
         builder = builder.header(name, value.as_slice());
     }
-    if let Some(validators) = &request.validators {
+    if let Some(validators) = validators {
         for (name, value) in
             [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)]
         {
@@ -215,9 +246,32 @@ fn compose(client: &Client, request: &Request) -> RequestBuilder {
     builder
 }
 
-fn header_bytes(response: &Response) -> u64 {
-    let sizes = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
-    sizes.sum::<usize>() as u64
+/// Whether a 304 speaks of the version that it was asked about (RFC 9111 section 4.3.4): it names none, or one
+/// that is the same by weak comparison. An entry without an `ETag` has nothing to compare.
+fn names_what_was_asked(response: &Response, asked: &Validators) -> bool {
+    let Some(asked) = &asked.etag else {
+        return true;
+    };
+    let mut named = response.headers().get_all(ETAG).iter().peekable();
+    named.peek().is_none() || named.any(|tag| is_same_version(tag.as_bytes(), asked))
+}
+
+/// Whether a response is a redirect that the HTTP library does not take for one, since it leads neither to http nor
+/// to https.
+fn leads_elsewhere(response: &Response) -> bool {
+    const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+    let place = response
+        .headers()
+        .get(LOCATION)
+        .filter(|_| REDIRECTS.contains(&response.status().as_u16()));
+    let place = place.and_then(|place| std::str::from_utf8(place.as_bytes()).ok());
+    let place = place.and_then(|place| response.url().join(place).ok());
+    place.is_some_and(|place| !matches!(place.scheme(), "http" | "https"))
+}
+
+fn codings(response: &Response) -> Result<Codings, FetchError> {
+    let all = |name| response.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+    Codings::of(all(CONTENT_ENCODING), all(TRANSFER_ENCODING))
 }
 
 fn headers(response: &Response) -> Headers {
@@ -229,11 +283,11 @@ fn headers(response: &Response) -> Headers {
 /// huge one.
 fn read_body(
     response: Response,
-    coding: Option<Coding>,
+    applied: &[Coding],
     max: u64,
     incoming: &mut Incoming,
 ) -> Result<(), FetchError> {
-    let mut body = decoded(response, coding, max).map_err(|error| explain_read(&error))?;
+    let mut body = decoded(response, applied, max);
     loop {
         match body.read(incoming.room()) {
             Ok(0) => return Ok(()),

@@ -20,6 +20,8 @@ pub trait OnEvent {
     fn disconnected(client: u64);
     /// The server's configuration has changed.
     fn reconfigured(ctx: &Ctx);
+    /// Some time has passed: comes as often as `hz` says.
+    fn ticked();
 }
 
 /// Subscribes to all of them.
@@ -27,13 +29,14 @@ pub trait OnEvent {
 /// # Errors
 /// Names the event that the server does not offer.
 pub fn subscribe<E: OnEvent>(ctx: &Ctx) -> Result<(), String> {
-    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 6] = [
+    let wanted: [(u64, raw::RedisModuleEventCallback, &str); 7] = [
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(flush::<E>), "flush"),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(swap::<E>), "swap"),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(role::<E>), "role"),
         (raw::REDISMODULE_EVENT_LOADING, Some(load::<E>), "loading"),
         (raw::REDISMODULE_EVENT_CLIENT_CHANGE, Some(client::<E>), "client"),
         (raw::REDISMODULE_EVENT_CONFIG, Some(config::<E>), "configuration"),
+        (raw::REDISMODULE_EVENT_CRON_LOOP, Some(cron::<E>), "cron"),
     ];
     for (index, &(id, callback, name)) in wanted.iter().enumerate() {
         if set_callback(ctx, id, callback) != OK {
@@ -135,4 +138,13 @@ unsafe extern "C" fn config<E: OnEvent>(
     // SAFETY: the server gives a live context to an event's callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     guarded(|| E::reconfigured(&ctx));
+}
+
+unsafe extern "C" fn cron<E: OnEvent>(
+    _: *mut raw::RedisModuleCtx,
+    _: Event,
+    _: u64,
+    _: *mut c_void,
+) {
+    guarded(E::ticked);
 }

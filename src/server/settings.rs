@@ -237,6 +237,13 @@ pub fn register<S: Clone + Default + 'static>(
     Ok(bound)
 }
 
+/// The names of the settings that have other values than their defaults.
+pub fn changed<S: Clone + Default>(table: &[Setting<S>], store: &Store<S>) -> Vec<String> {
+    let (current, defaults) = (store.current(), S::default());
+    let changed = table.iter().filter(|one| one.text(&current) != one.text(&defaults));
+    changed.map(|one| format!("cache.{}", one.name.to_string_lossy())).collect()
+}
+
 fn register_one<S: Clone + Default + 'static>(ctx: &Ctx, bound: &Bound<S>) -> c_int {
     let setting = bound.setting;
     let (name, flags) = (setting.name.as_ptr(), setting.flags());

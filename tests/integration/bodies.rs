@@ -211,7 +211,7 @@ fn each_coding_is_decoded_and_its_headers_are_gone() {
 #[test]
 fn a_coding_that_nobody_asked_for_is_kept_as_it_comes_with_its_header() {
     let mut scene = Scene::new();
-    for coding in ["deflate", "compress", "gzip, br", "br, gzip", "identity", "aws-chunked", "?"] {
+    for coding in ["compress", "gzip, aws-chunked", "aws-chunked", "?, gzip", "gzip br"] {
         let url = scene.serve(&format!("/{}", coding.len()), encoded("as it comes", coding));
         scene.client.call(&["DEL", &url]).unwrap();
         let fetched = fetch(&mut scene.client, &["CACHE.FETCH", &url]);
@@ -246,7 +246,7 @@ fn what_is_cut_off_or_not_in_its_coding_fails() {
         ("/gzip-half", &whole[..whole.len() / 2], "gzip"),
         ("/gzip-head", &whole[..5], "gzip"),
         ("/gzip-sum", &[&whole[..whole.len() - 8], &[0; 8]].concat(), "gzip"),
-        ("/gzip-then-text", &[&whole[..], b"and more"].concat(), "gzip"),
+        ("/gzip-again", &[&whole[..], &whole[..30]].concat(), "gzip"),
         ("/br", &BROTLI_HELLO[..5], "br"),
         ("/zstd", &ZSTD_HELLO[..9], "zstd"),
         ("/text", BODY.as_bytes(), "gzip"),

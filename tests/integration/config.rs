@@ -14,7 +14,7 @@ type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'
 const HEADERS: &str =
     "content-* etag last-modified cache-control expires date age vary link location";
 
-const SETTINGS: [Row; 15] = [
+const SETTINGS: [Row; 16] = [
     ("default-expiry", "3600", "0.5", "0.5", &["0", "-2", "soon", "", "1e300"]),
     ("default-timeout", "10", "2.5", "2.5", &["-1", "soon", ""]),
     ("max-timeout", "300", "60", "60", &["0", "-1", "soon", ""]),
@@ -27,6 +27,7 @@ const SETTINGS: [Row; 15] = [
     ("max-waiters-per-flight", "10000", "1", "1", &["0", "-1", "1000001", "many"]),
     ("max-reply-memory", "0", "2mb", "2097152", &["-1", "large"]),
     ("respect-no-store", "no", "yes", "yes", &["maybe", ""]),
+    ("hide-denials", "no", "yes", "yes", &["maybe", ""]),
     ("max-body-size", "67108864", "1mb", "1048576", &["0", "-1", "large"]),
     ("max-redirects", "5", "0", "0", &["-1", "few"]),
     ("store-headers", HEADERS, "X-Mine etag", "x-mine etag", &["a:b", "et\"ag"]),

@@ -23,6 +23,9 @@ fn every_name_of_this_machine_and_its_network_is_denied() {
         "0",
         "localhost",
         "LOCALHOST",
+        "LocalHost.",
+        "a.localhost",
+        "a.b.localhost.",
         "[::1]",
         "[::]",
         "[::ffff:127.0.0.1]",
@@ -34,6 +37,8 @@ fn every_name_of_this_machine_and_its_network_is_denied() {
         "192.168.0.1",
         "100.64.0.1",
         "169.254.169.254",
+        "168.63.129.16",
+        "[::ffff:168.63.129.16]",
         "[fe80::1]",
         "[fd00:ec2::254]",
         "224.0.0.1",
@@ -152,4 +157,25 @@ fn no_error_names_an_address_that_the_caller_has_not_named() {
     let error = scene.client.error(&["CACHE.GET", &gone]);
     assert!(error.starts_with("FETCHFAILED "), "{error}");
     assert!(!error.contains("127.") && !error.contains("::1"), "{error}");
+}
+
+#[test]
+fn where_denials_are_hidden_what_is_denied_and_what_fails_answer_alike() {
+    let mut scene = Scene::with(|server| {
+        server.config("cache.allowed-networks", "127.0.0.1").config("cache.hide-denials", "yes")
+    });
+    let closed = Origin::start().url("/a"); // and it is dropped at once
+    let redirect = scene.serve("/a", Reply::redirect("file:///etc/passwd"));
+    let denied = ["http://10.0.0.1/", "http://[::1]/", &redirect].map(str::to_owned);
+    for url in [&closed].into_iter().chain(&denied) {
+        let error = scene.client.error(&["CACHE.GET", url]);
+        assert_eq!(error, "FETCHFAILED the download failed", "{url}");
+        let many = format!("{:?}", scene.client.array(&["CACHE.MGET", "1", url]));
+        assert!(!many.contains("DENIED"), "{many}");
+    }
+    // The operator sees the difference.
+    assert_eq!(scene.server.gauge("cache_failed_fetchdenied"), 2 * denied.len() as u64);
+    scene.server.until_log("FETCHDENIED");
+    scene.client.ok(&["CONFIG", "SET", "cache.hide-denials", "no"]);
+    assert!(scene.client.error(&["CACHE.GET", &denied[0]]).starts_with("FETCHDENIED "));
 }

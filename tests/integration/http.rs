@@ -124,6 +124,50 @@ fn redirects_are_followed_up_to_the_limit() {
 }
 
 #[test]
+fn a_post_without_a_body_says_so_and_goes_on_doing_so() {
+    let mut scene = Scene::new();
+    scene.serve("/target", Reply::ok(BODY));
+    for (path, status, method) in [
+        ("/plain", 200, "POST"),
+        ("/307", 307, "POST"),
+        ("/308", 308, "POST"),
+        ("/303", 303, "GET"),
+    ] {
+        let reply = if status == 200 {
+            Reply::ok(BODY)
+        } else {
+            Reply::status(status, "Elsewhere").header("Location", "/target")
+        };
+        let url = scene.serve(path, reply);
+        for body in [&["METHOD", "POST"][..], &["METHOD", "POST", "BODY", ""]] {
+            let call = [&["CACHE.GET", &url, "60", "10", "REFRESH"][..], body].concat();
+            assert_eq!(scene.client.text(&call), BODY, "{path}");
+            let requests = scene.origin.requests();
+            let last = requests.last().unwrap();
+            assert_eq!(last.method, method, "{path}");
+            let length = (method == "POST").then_some("0");
+            assert_eq!(last.header("content-length"), length, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_redirect_to_another_scheme_is_denied() {
+    let mut scene = Scene::new();
+    for location in
+        ["file:///etc/passwd", "FILE:/etc/passwd", "ftp://127.0.0.1/", "data:,x", "gopher:x"]
+    {
+        for status in [301, 302, 303, 307, 308] {
+            let reply = Reply::status(status, "Elsewhere").header("Location", location);
+            let url = scene.serve(&format!("/{status}"), reply);
+            let error = scene.client.error(&["CACHE.GET", &url]);
+            let denied = "FETCHDENIED redirected to a scheme other than http and https";
+            assert_eq!(error, denied, "{status} {location}");
+        }
+    }
+}
+
+#[test]
 fn a_redirect_to_another_scheme_or_to_nowhere_fails() {
     let mut scene = Scene::new();
     for (path, location) in [

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 36] = [
     "hits",
     "stale_hits",
     "misses",
@@ -19,6 +19,7 @@ const FIELDS: [&str; 35] = [
     "revalidated",
     "bytes_saved",
     "failed_refreshes",
+    "ended_by_origin",
     "failed_httpstatus",
     "failed_fetchfailed",
     "failed_fetchtimeout",

@@ -15,6 +15,11 @@ const FORBIDDING: &[&str] = &[
     "max-age=60 , private ",
     "private=\"set-cookie\"",
     "max-age=0, no-cache, no-store, must-revalidate",
+    "no-cache; private; no-store",
+    "private;max-age=0",
+    "no-cache no-store must-revalidate",
+    "\"no-store\"",
+    "no-cache=\"set-cookie, no-store",
 ];
 
 const ALLOWING: &[&str] = &[
@@ -162,6 +167,34 @@ fn cookies_are_in_no_entry_and_no_answer_whatever_is_stored() {
         }
         assert!(!scene.client.text(&["GET", &url]).contains("hush"), "{list}");
     }
+}
+
+#[test]
+fn fields_of_the_connection_and_of_a_proxy_are_never_stored() {
+    let mut scene = Scene::with(|server| server.config("cache.store-headers", "*"));
+    let reply = Reply::ok(BODY)
+        .header("Connection", "X-Session, keep-alive")
+        .header("X-Session", "hush")
+        .header("Proxy-Authentication-Info", "nextnonce=hush")
+        .header("Proxy-Status", "hush")
+        .header("Authentication-Info", "nextnonce=hush")
+        .header("X-Kept", "1");
+    let url = scene.serve("/a", reply);
+    for _ in 0..2 {
+        let fetched = fetch(&mut scene.client, &["CACHE.FETCH", &url]);
+        let names: Vec<_> = fetched.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["content-length", "x-kept"]);
+    }
+    assert!(!scene.client.text(&["GET", &url]).contains("hush"));
+}
+
+#[test]
+fn what_forbids_is_heeded_though_connection_names_its_field() {
+    let mut scene = respectful();
+    let reply = Reply::ok(BODY).header("Connection", "cache-control");
+    let url = scene.serve("/a", reply.header("Cache-Control", "no-store"));
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
+    assert!(!scene.exists(&url));
 }
 
 #[test]

@@ -87,6 +87,10 @@ fn headers_that_would_forge_a_message_are_refused() {
         ("TE", "trailers"),
         ("Trailer", "x"),
         ("Proxy-Connection", "close"),
+        ("Proxy-Authorization", "Basic eA=="),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-HTTP-Method", "DELETE"),
+        ("X-Method-Override", "DELETE"),
         ("Range", "bytes=0-1"),
         ("If-None-Match", "\"a\""),
     ] {

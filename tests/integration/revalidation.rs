@@ -179,6 +179,58 @@ fn a_304_to_an_unconditional_request_is_an_error() {
 }
 
 #[test]
+fn a_304_that_names_another_version_renews_nothing_and_is_asked_again_without_a_condition() {
+    for (named, renews) in [
+        ("\"v2\"", false),
+        ("W/\"v2\"", false),
+        ("v1", false),
+        ("\"v1\"", true),
+        ("W/\"v1\"", true),
+    ] {
+        let mut scene = Scene::new();
+        scene.origin.on_fn("/a", move |request| match request.header("if-none-match") {
+            Some("W/\"v1\"") => not_modified().header("ETag", named),
+            Some(other) => panic!("asked with {other:?}"),
+            None => Reply::ok("new").header("ETag", "\"v2\""),
+        });
+        let url = scene.origin.url("/a");
+        handmade::stale("old").header("etag", "W/\"v1\"").put(&mut scene.client, &url);
+        let body = if renews { "old" } else { "new" };
+        assert_eq!(scene.client.text(&["CACHE.GET", &url]), body, "{named}");
+        assert_eq!(scene.client.text(&["CACHE.PEEK", &url]), body, "{named}");
+        assert_eq!(scene.origin.hits("/a"), if renews { 1 } else { 2 }, "{named}");
+        assert_eq!(scene.server.gauge("cache_revalidated"), u64::from(renews), "{named}");
+    }
+}
+
+#[test]
+fn a_304_that_is_never_of_the_right_version_fails_and_the_entry_stays() {
+    let mut scene = Scene::new();
+    let url = scene.serve("/a", not_modified().header("ETag", "\"v2\""));
+    handmade::stale("old").header("etag", "\"v1\"").put(&mut scene.client, &url);
+    assert_eq!(scene.client.error(&["CACHE.GET", &url]), "HTTPSTATUS 304 Not Modified");
+    assert_eq!(scene.origin.hits("/a"), 2);
+    assert_eq!(scene.client.text(&["CACHE.PEEK", &url, "STALE", "3600"]), "old");
+}
+
+#[test]
+fn the_second_question_is_asked_within_the_same_deadline() {
+    let mut scene = Scene::with(|server| server.config("cache.fetch-timeout", "1"));
+    let gate = Gate::closed();
+    let held = Reply::ok("new").gate(&gate);
+    scene.origin.on_fn("/a", move |request| match request.header("if-none-match") {
+        Some(_) => not_modified().header("ETag", "\"v2\""),
+        None => held.clone(),
+    });
+    let url = scene.origin.url("/a");
+    handmade::stale("old").header("etag", "\"v1\"").put(&mut scene.client, &url);
+    let error = scene.client.error(&["CACHE.GET", &url, "60", "0"]);
+    assert!(error.starts_with("FETCHTIMEOUT"), "{error}");
+    assert_eq!(scene.origin.hits("/a"), 2);
+    gate.open();
+}
+
+#[test]
 fn what_changes_under_a_conditional_request_is_downloaded_anew() {
     let delete: fn(&mut Scene, &str) = |scene, url| {
         scene.client.int(&["DEL", url]);

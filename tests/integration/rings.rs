@@ -84,6 +84,28 @@ fn no_file_names_what_its_ring_does_not_know() {
     assert!(seen > 10, "only {seen} files: is this the right place?");
 }
 
+/// The files that read the time of day: for what is stored, which goes by it. It may be set, forward and back; what
+/// lives in memory alone must not notice, and goes by `clock::monotonic`.
+const TIME_OF_DAY: [&str; 4] = [
+    "config.rs",        // whether an expiry ends in reach
+    "flight/answer.rs", // what is stored, judged
+    "flight/filled.rs", // the moments of what is stored
+    "flight/lease.rs",  // what is stored, judged
+];
+
+#[test]
+fn the_time_of_day_is_read_for_what_is_stored_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut reading = Vec::new();
+    each_file(&src, &mut |path, code| {
+        if code.contains("clock::now()") {
+            reading.push(path.strip_prefix(&src).unwrap().display().to_string());
+        }
+    });
+    reading.sort();
+    assert_eq!(reading, TIME_OF_DAY);
+}
+
 #[test]
 fn every_file_opens_with_its_purpose_and_none_is_a_tome() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
