@@ -38,9 +38,9 @@ clean_up() {
     rm -rf -- "$TMPDIR"
 }
 
-# Whoever reads what it says may hang up (`scripts/demo | head`): that ends it, and is no fault.
+# Whoever reads what it says may hang up (`scripts/demo | head`): that ends it without a word, as a signal does.
 trap clean_up EXIT
-trap 'exit 0' PIPE
+trap 'exit 141' PIPE
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -144,7 +144,7 @@ fn a_script_whose_reader_hangs_up_ends_without_a_word_and_leaves_nothing() {
     let mut folder = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut folder).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
+    assert_eq!((output.status.code(), said(&output)), (Some(141), String::new()));
     let folder = PathBuf::from(folder.trim());
     assert!(folder.is_absolute() && !folder.exists(), "{} is left", folder.display());
 }
