@@ -24,7 +24,7 @@ impl Command for Del {
         keys: Keys::First,
         key_use: KeyUse::Delete,
         summary: c"Deletes what is cached under a URL, and voids a flight under way, so that it does not write back.",
-        complexity: c"O(1), as DEL of a string.",
+        complexity: c"O(1), as UNLINK of a string.",
         since: c"0.1.0",
         args: &[arg::URL, arg::METHOD, arg::BODY, arg::HEADER],
     };

@@ -192,8 +192,8 @@ pub fn expire_at(ctx: &Ctx, name: &[u8], ends: Option<Millis>) -> Result<(), Ref
     }
 }
 
-/// Deletes a key of the selected database, as `UNLINK` does; whether there was one. What is large is freed off
-/// the main thread.
+/// Deletes a key of the selected database, as `UNLINK` does; whether there was one. A large list or hash is freed
+/// off the main thread; a string, every server frees at once.
 pub fn delete(ctx: &Ctx, name: &[u8]) -> bool {
     let name = Value::new(name);
     // SAFETY: both live through the calls.
