@@ -68,10 +68,13 @@ pub struct Answered {
     handle: *mut raw::RedisModuleBlockedClient,
 }
 
-// SAFETY: the handle and its context belong to the one owner of the value. Writing a reply touches only
-// the buffers of the context's own pseudo-client, which nobody else uses before the release.
+// SAFETY: the handle and its context belong to the one owner of the value. The API offers such a context "to
+// accumulate a reply for when the client will be unblocked", from a thread, without the lock: writing touches only
+// the buffers of the context's own pseudo-client, which nobody else uses before the release. Freeing the context
+// touches no more than that: its pseudo-client stays the handle's (in all sources from Redis 7.0 and Valkey 8 on).
 unsafe impl Send for Blocked {}
-// SAFETY: as above; what remains is one call that any thread may make.
+// SAFETY: as above; what remains is `RedisModule_UnblockClient`, which "can be called from threads spawned by the
+// module", and which is called on the main thread alone here.
 unsafe impl Send for Answered {}
 
 impl Blocked {

@@ -1,6 +1,6 @@
 //! A value that is given away with a command, so that the server need not copy it.
 //!
-//! `SET` keeps its argument as the value that it stores. Servers of today (Redis 8.2 on, Valkey 8.1 on) do so
+//! `SET` keeps its argument as the value that it stores. Newer servers (Redis 8.6, Valkey 8.1 and 9.1; not Redis 8.0) do so
 //! only if nobody else refers to the argument, and else store a copy, which the main thread makes. An argument of
 //! `RedisModule_Call` always has a second reference, the caller's. So the call is made with an empty string in
 //! the value's place. A command filter, registered for the length of the call alone, puts the value there:

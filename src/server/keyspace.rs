@@ -223,8 +223,8 @@ pub fn expire_at(ctx: &Ctx, name: &[u8], ends: Option<Millis>) -> Result<(), Ref
     }
 }
 
-/// Deletes a key of the selected database, as `UNLINK` does: a large value is freed off the main thread. Whether
-/// there was one.
+/// Deletes a key of the selected database, as `UNLINK` does: a large list or hash is freed off the main thread, a
+/// string at once, as every server does. Whether there was one.
 ///
 /// # Errors
 /// Redis's refusal; the key is still there.

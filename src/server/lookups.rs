@@ -77,8 +77,9 @@ pub(super) fn check(ctx: &Ctx) -> Result<(), String> {
              they were gone; try again when they are done"
         )),
         Found { last, .. } => Err(format!(
-            "{last} connections have sent a CACHE command as their last, which the server would look up \
-             no more; have them send another one (PING), or close them (CLIENT KILL), and try again"
+            "{last} connections have sent a CACHE command as their last, and the server would go on \
+             to use what it knows of that; have them send another command (PING), or close them \
+             (CLIENT KILL), and try again"
         )),
     }
 }

@@ -164,3 +164,14 @@ fn it_reaches_a_replica_without_the_module() {
     assert_eq!(scene.client.int(&["WAIT", "1", "20000"]), 1);
     assert_eq!(replica.client().int(&["DBSIZE"]), 0);
 }
+
+#[test]
+fn what_is_large_under_its_key_is_freed_off_the_main_thread() {
+    let mut scene = Scene::new();
+    // A string is one piece of memory, which a server frees at once.
+    let fields: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+    let call = ["HSET", "hash"].into_iter().chain(fields.iter().map(String::as_str));
+    assert_eq!(scene.client.int(&call.collect::<Vec<_>>()), 1000);
+    assert_eq!(scene.client.int(&["CACHE.DEL", "hash"]), 1);
+    scene.server.until_gauge("lazyfreed_objects", 1);
+}

@@ -5,9 +5,9 @@ use std::fs;
 
 use crate::fleet::{lease, master_and_replica};
 use crate::scene::Scene;
+use crate::support::Reply;
 use crate::support::client::bytes_of;
 use crate::support::tmp::TempDir;
-use crate::support::{Reply, until};
 
 /// Above the size from which a value is given away.
 const LARGE: usize = 3 << 20;
@@ -43,21 +43,25 @@ fn a_large_body_is_stored_whole_and_comes_whole_to_a_crowd() {
 }
 
 #[test]
-fn a_large_body_reaches_the_replica_and_the_append_only_file() {
+fn a_large_body_reaches_the_replica() {
     let (scene, replica) = master_and_replica();
     let mut client = scene.server.client();
-    client.ok(&["CONFIG", "SET", "appendonly", "yes"]);
-    until("the append-only file to be on", || {
-        scene.server.info("aof_rewrite_in_progress").as_deref() == Some("0")
-            && scene.server.info("aof_rewrite_scheduled").as_deref() == Some("0")
-    });
     let url = scene.serve("/a", Reply::ok(large()));
     assert!(client.bytes(&["CACHE.GET", &url, "600"]) == large().as_bytes());
-    let whole = client.bytes(&["GET", &url]);
     assert_eq!(client.int(&["WAIT", "1", "20000"]), 1, "the replica has not followed");
+    let whole = client.bytes(&["GET", &url]);
     assert!(replica.client().bytes(&["GET", &url]) == whole, "the replica has something else");
-    client.ok(&["DEBUG", "LOADAOF"]);
-    assert!(client.bytes(&["GET", &url]) == whole, "the file has something else");
+}
+
+#[test]
+fn a_large_body_reaches_the_append_only_file() {
+    let mut scene =
+        Scene::with(|server| server.config("appendonly", "yes").config("appendfsync", "always"));
+    let url = scene.serve("/a", Reply::ok(large()));
+    assert!(scene.client.bytes(&["CACHE.GET", &url, "600"]) == large().as_bytes());
+    let whole = scene.client.bytes(&["GET", &url]);
+    scene.server.restart();
+    assert!(scene.server.client().bytes(&["GET", &url]) == whole, "the file has something else");
 }
 
 #[test]
