@@ -26,7 +26,7 @@ impl Command for Peek {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        on_call("cache.peek", args, Takes::Reading, |call| {
+        on_call(ctx, "cache.peek", args, Takes::Reading, |call| {
             let open = call.open(ctx)?;
             match judge(open.as_ref(), call.options.stale, call.now)?.body() {
                 Some(body) => ctx.reply_bytes(body),

@@ -72,10 +72,10 @@ impl Fill<'_> {
     /// The same for a large value: it is copied off the main thread, and its client waits for that.
     fn land_later(self, ctx: &Ctx, module: &Module, flight: FlightId) {
         let (recipe, receipt, value) = (self.recipe(), self.receipt(), self.value.hold());
-        let deadline = takeoff::deadline(ctx, flight, (Filler::Thread, COPYING));
+        let deadline = takeoff::deadline(ctx, flight, (Filler::Copier, COPYING));
         let lease_ends = {
             let mut flights = module.flights();
-            flights.retire(flight, Filler::Thread);
+            flights.retire(flight, Filler::Copier);
             flights.deadline_mut(flight).and_then(|ends| ends.replace(deadline))
         };
         if let Some(lease_ends) = lease_ends {

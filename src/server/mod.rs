@@ -31,6 +31,7 @@ pub mod keyspace;
 pub mod load;
 pub mod log;
 pub mod main_thread;
+pub mod memory;
 pub mod settings;
 pub mod timer;
 pub mod value;

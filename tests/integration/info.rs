@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 37] = [
     "hits",
     "stale_hits",
     "misses",
@@ -25,6 +25,7 @@ const FIELDS: [&str; 35] = [
     "failed_fetchdenied",
     "failed_toolarge",
     "failed_overloaded",
+    "refused_oom",
     "not_stored_void",
     "not_stored_paused",
     "not_stored_replica",
@@ -38,6 +39,7 @@ const FIELDS: [&str; 35] = [
     "leases_released",
     "leases_expired",
     "leases_cut",
+    "leases_ended",
     "leases_lost",
     "download_seconds",
     "landing_usec",
