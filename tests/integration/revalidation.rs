@@ -237,7 +237,7 @@ fn a_304_on_a_full_server_answers_and_leaves_the_entry_as_it_is() {
     let mut waiter = scene.waiters(&url, 1).remove(0);
     scene.origin.until_hits("/a", 1);
     scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert!(scene.client.error(&["SET", "key", "value"]).starts_with("OOM "));
+    scene.client.text(&["ECHO", "full"]); // a landing goes by what the last command has met with
     gate.open();
     assert_eq!(waiter.reply_bytes(), b"old");
     assert_eq!(scene.client.bytes(&["GET", &url]), before);
