@@ -96,6 +96,15 @@ struct Looked {
     open: Option<ReadKey>,
 }
 
+impl Looked {
+    fn new(variant_key: Option<Vec<u8>>, open: Option<ReadKey>) -> Self {
+        // The server may put another string in the place of a small one when that is first looked at. Whoever had
+        // opened the same key before, for a URL that is listed twice, would look at the old one.
+        let _ = open.as_ref().map(ReadKey::string);
+        Self { variant_key, open }
+    }
+}
+
 /// What was found of one URL, and what that leads to.
 type OneUrl<'a> = (&'a Result<Looked, UrlError>, Result<Asked, CacheError>);
 
@@ -113,14 +122,13 @@ impl Call<'_> {
     /// Opens the entries of all URLs. They stay open until the call is answered.
     fn open_all<'b>(&self, urls: impl Iterator<Item = Arg<'b>>) -> Vec<Result<Looked, UrlError>> {
         if self.options.variant.is_plain() {
-            let look = |url| Looked { variant_key: None, open: ReadKey::open(self.ctx, url) };
-            return urls.map(|url| Ok(look(url))).collect();
+            return urls.map(|url| Ok(Looked::new(None, ReadKey::open(self.ctx, url)))).collect();
         }
         let digest = self.options.variant.digest();
         let look = |url: Arg<'_>| {
             let key = digest.key(url.bytes())?;
             let open = ReadKey::open_named(self.ctx, &key);
-            Ok(Looked { variant_key: Some(key), open })
+            Ok(Looked::new(Some(key), open))
         };
         urls.map(look).collect()
     }
