@@ -13,6 +13,7 @@ use crate::cache::freshness::Expiry;
 use crate::cache::guard::{Guard, Hosts, Ports, parse_proxy};
 use crate::cache::headers::StoreHeaders;
 use crate::cache::lease::LONGEST_LEASE;
+use crate::cache::limits::Limits;
 use crate::cache::networks::Networks;
 use crate::cache::seconds::{self, Millis};
 use crate::clock;
@@ -33,6 +34,12 @@ pub struct Settings {
     pub refresh_backoff: Millis,
     /// How long a lease is held, unless its holder says how long.
     pub lease_ttl: Millis,
+    /// The longest that a holder may ask for.
+    pub max_lease_ttl: Millis,
+    /// Most leases that are held, in all.
+    pub max_leases: u64,
+    /// Most leases that one client holds.
+    pub max_leases_per_client: u64,
     /// Most downloads at once.
     pub max_downloads: u64,
     /// Most flights that wait for a thread.
@@ -45,6 +52,16 @@ pub struct Settings {
     pub max_waiters_per_flight: u64,
     /// Most bytes of replies to waiting clients that are under way at once; 0 for a quarter of the memory.
     pub max_reply_memory: u64,
+    /// Most bytes of a request's body.
+    pub max_request_body: u64,
+    /// Most headers of a request.
+    pub max_request_headers: u64,
+    /// Most bytes of a request's headers.
+    pub max_request_header_bytes: u64,
+    /// Most bytes of requests in the air; 0 for a sixteenth of the memory.
+    pub max_request_memory: u64,
+    /// Most URLs of one call.
+    pub max_urls: u64,
     /// Largest body in bytes, on the wire and after decoding.
     pub max_body_size: u64,
     /// Most redirects that are followed.
@@ -66,7 +83,7 @@ pub static SETTINGS: Store<Settings> = Store::empty();
 const DAY: Millis = LONGEST_LEASE;
 
 /// The table.
-pub static TABLE: [Setting<Settings>; 22] = [
+pub static TABLE: [Setting<Settings>; 30] = [
     text(
         c"default-expiry",
         c"3600",
@@ -89,6 +106,19 @@ pub static TABLE: [Setting<Settings>; 22] = [
     time(c"fetch-timeout", c"30", 1, |s| s.fetch_timeout, |s, span| s.fetch_timeout = span),
     time(c"refresh-backoff", c"1", 0, |s| s.refresh_backoff, |s, span| s.refresh_backoff = span),
     time(c"lease-ttl", c"10", 1, |s| s.lease_ttl, |s, span| s.lease_ttl = span),
+    time(c"max-lease-ttl", c"3600", 1, |s| s.max_lease_ttl, |s, span| s.max_lease_ttl = span),
+    number(
+        c"max-leases",
+        [10_000, 0, 1_000_000],
+        |s| s.max_leases,
+        |s, count| s.max_leases = count,
+    ),
+    number(
+        c"max-leases-per-client",
+        [1_000, 0, 1_000_000],
+        |s| s.max_leases_per_client,
+        |s, count| s.max_leases_per_client = count,
+    ),
     at_load(number(
         c"max-downloads",
         [256, 1, 10_000],
@@ -125,6 +155,32 @@ pub static TABLE: [Setting<Settings>; 22] = [
         |s| s.max_reply_memory,
         |s, bytes| s.max_reply_memory = bytes,
     ),
+    size(
+        c"max-request-body",
+        [256 << 10, 0, 512 << 20],
+        |s| s.max_request_body,
+        |s, bytes| s.max_request_body = bytes,
+    ),
+    // The HTTP library holds at most 24,576 headers, and panics at more.
+    number(
+        c"max-request-headers",
+        [100, 0, 10_000],
+        |s| s.max_request_headers,
+        |s, count| s.max_request_headers = count,
+    ),
+    size(
+        c"max-request-header-bytes",
+        [64 << 10, 0, 16 << 20],
+        |s| s.max_request_header_bytes,
+        |s, bytes| s.max_request_header_bytes = bytes,
+    ),
+    size(
+        c"max-request-memory",
+        [0, 0, 1 << 50],
+        |s| s.max_request_memory,
+        |s, bytes| s.max_request_memory = bytes,
+    ),
+    number(c"max-urls", [1_000, 1, 1_000_000], |s| s.max_urls, |s, count| s.max_urls = count),
     size(
         c"max-body-size",
         [64 << 20, 1, 4 << 30],
@@ -251,6 +307,15 @@ const fn text(
 }
 
 impl Settings {
+    /// How much a call may send along.
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            body: self.max_request_body,
+            headers: self.max_request_headers,
+            header_bytes: self.max_request_header_bytes,
+        }
+    }
+
     fn guard_mut(&mut self) -> &mut Guard {
         Arc::make_mut(&mut self.guard)
     }
@@ -266,12 +331,20 @@ impl Default for Settings {
             fetch_timeout: 0,
             refresh_backoff: 0,
             lease_ttl: 0,
+            max_lease_ttl: 0,
+            max_leases: 0,
+            max_leases_per_client: 0,
             max_downloads: 0,
             max_queued_downloads: 0,
             max_downloads_per_host: 0,
             max_waiters: 0,
             max_waiters_per_flight: 0,
             max_reply_memory: 0,
+            max_request_body: 0,
+            max_request_headers: 0,
+            max_request_header_bytes: 0,
+            max_request_memory: 0,
+            max_urls: 0,
             max_body_size: 0,
             max_redirects: 0,
             respect_no_store: false,

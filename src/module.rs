@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
+use crate::cache::budget::Budget;
 use crate::cache::error::{FetchError, Overload};
 use crate::cache::flights::{FlightId, Void};
 use crate::cache::lease::FilledTokens;
@@ -41,6 +42,10 @@ static MEMORY: AtomicU64 = AtomicU64::new(u64::MAX);
 /// How much of it is left to an entry's head.
 const HEAD_ROOM: u64 = 512 * 1024;
 
+/// How often a flight keeps its key: twice in the flight table, in its lock key's name, which the keyspace has
+/// too, and in its download's URL.
+pub const KEY_COPIES: u64 = 5;
+
 /// The module from load to unload; see [`get`].
 static MODULE: RwLock<Option<Arc<Module>>> = RwLock::new(None);
 
@@ -54,6 +59,7 @@ pub struct Module {
     groups: Mutex<Groups>,
     backoff: Mutex<Backoff>,
     filled_tokens: Mutex<FilledTokens>,
+    requests: Budget,
     _settings: Registered<Settings>,
 }
 
@@ -97,6 +103,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         groups: Mutex::default(),
         backoff: Mutex::default(),
         filled_tokens: Mutex::default(),
+        requests: Budget::default(),
         _settings: settings,
     };
     look_at_the_server(ctx);
@@ -201,6 +208,27 @@ impl Module {
         self.pool.has_room(host, limits(settings))
     }
 
+    /// The bytes of bodies and headers that downloads, and those who wait for leases, keep.
+    pub fn requests(&self) -> &Budget {
+        &self.requests
+    }
+
+    /// Whether so many more bytes of a request may be kept, beside the requests and keys of all flights. A lone
+    /// request always may.
+    ///
+    /// # Errors
+    /// [`Overload::Requests`].
+    pub fn has_room_for_request(&self, settings: &Settings, bytes: u64) -> Result<(), Overload> {
+        let most = match settings.max_request_memory {
+            0 => MEMORY.load(Relaxed) / 16,
+            bytes => bytes,
+        };
+        let keys = self.flights().key_bytes().saturating_mul(KEY_COPIES);
+        let used = self.requests.used().saturating_add(keys);
+        let fits = used == 0 || used.saturating_add(bytes) <= most;
+        if fits { Ok(()) } else { Err(Overload::Requests(most)) }
+    }
+
     /// Runs a download on a thread of the pool, when its host's turn comes.
     pub fn download(&self, job: Job) {
         let origin = Arc::clone(&self.origin);
@@ -215,20 +243,30 @@ impl Module {
         });
     }
 
+    /// Whether a reply of so many bytes fits into the memory for replies beside those that are under way. A lone
+    /// one always does.
+    pub fn has_room_for_reply(&self, bytes: usize) -> bool {
+        let pending = self.answerer.pending();
+        pending == 0 || pending.saturating_add(bytes as u64) <= most_reply_memory()
+    }
+
     /// Of so many clients, each to be answered with so many bytes, how many may be: as many as fit into the
     /// memory for replies beside those that are under way, and never none.
     pub fn answerable(&self, clients: usize, size: usize) -> usize {
-        let most = match SETTINGS.current().max_reply_memory {
-            0 => MEMORY.load(Relaxed) / 4,
-            bytes => bytes,
-        };
-        let fit = most.saturating_sub(self.answerer.pending()) / size.max(1) as u64;
+        let fit = most_reply_memory().saturating_sub(self.answerer.pending()) / size.max(1) as u64;
         usize::try_from(fit).unwrap_or(usize::MAX).max(1).min(clients)
     }
 
     /// What answers many clients, or with many bytes.
     pub fn answerer(&self) -> &Answerer {
         &self.answerer
+    }
+}
+
+fn most_reply_memory() -> u64 {
+    match SETTINGS.current().max_reply_memory {
+        0 => MEMORY.load(Relaxed) / 4,
+        bytes => bytes,
     }
 }
 
@@ -241,13 +279,25 @@ fn limits(settings: &Settings) -> Limits {
     Limits { per_lane: count(per_host), queued: count(settings.max_queued_downloads) }
 }
 
+/// Frees void leases that nobody waits for. (Those of a demoted or loading server stay until their end, since
+/// their lock keys cannot be removed there.)
+fn free(flights: &mut Flights, idle: Vec<FlightId>) {
+    lease::free(idle.into_iter().filter_map(|id| flights.land_idle(id)).collect());
+}
+
 impl OnEvent for Module {
     fn flushed(db: Option<i32>) {
-        get().flights().void(db, Void::Flushed);
+        let module = get();
+        let mut flights = module.flights();
+        let idle = flights.void(db, Void::Flushed);
+        free(&mut flights, idle);
     }
 
     fn swapped(one: i32, other: i32) {
-        get().flights().swap(one, other);
+        let module = get();
+        let mut flights = module.flights();
+        let idle = flights.swap(one, other);
+        free(&mut flights, idle);
     }
 
     fn demoted() {

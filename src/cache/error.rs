@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use super::key::UrlError;
+use super::key::{LONGEST, UrlError};
+use super::seconds::{self, Millis};
 use super::stats::NotStored;
 
 /// What a command answers instead of a value.
@@ -22,6 +23,10 @@ pub enum CacheError {
     EmptyKey,
     /// The braces of a key that is to be leased allow no lock key in its cluster slot.
     StrayBraces,
+    /// A key that is to be leased is longer than a URL may be.
+    KeyTooLong,
+    /// The server is over `maxmemory` and may not evict: no flight starts.
+    OutOfMemory,
     /// The token is no lease's, or no longer: nothing was stored.
     LeaseLost,
     /// A lease's value was answered to those who waited for it, but the server did not take it.
@@ -56,8 +61,35 @@ pub enum ArgumentError {
     Body,
     /// A header that is not well-formed, or not the caller's to set.
     Header,
-    /// A lease's time of zero, below, or above a day.
-    LeaseTime,
+    /// A lease's time of zero, below, or above the longest.
+    LeaseTime {
+        /// The longest, in milliseconds.
+        most: Millis,
+    },
+    /// The body is larger than `cache.max-request-body`.
+    BodyTooLarge {
+        /// Its bytes.
+        size: u64,
+        /// The most.
+        most: u64,
+    },
+    /// There are more headers than `cache.max-request-headers`.
+    TooManyHeaders {
+        /// The most.
+        most: u64,
+    },
+    /// The headers have more bytes than `cache.max-request-header-bytes`.
+    HeadersTooLarge {
+        /// The most.
+        most: u64,
+    },
+    /// There are more URLs than `cache.max-urls`.
+    TooManyUrls {
+        /// How many there are.
+        count: u64,
+        /// The most.
+        most: u64,
+    },
     /// A count that is no whole number above zero.
     Count,
     /// `TIED` in a script, which has no connection of its own.
@@ -94,6 +126,12 @@ pub enum Overload {
     Waiters,
     /// The replies to all who wait would not fit into `max-reply-memory`.
     Replies,
+    /// The requests of all flights take as many bytes as `max-request-memory` allows: so many.
+    Requests(u64),
+    /// As many leases are held as `max-leases` allows: so many.
+    Leases(u64),
+    /// The client holds as many leases as `max-leases-per-client` allows: so many.
+    LeasesOfClient(u64),
 }
 
 impl fmt::Display for Overload {
@@ -103,6 +141,18 @@ impl fmt::Display for Overload {
             Self::Host => "too many downloads from this host are queued",
             Self::Waiters => "too many clients are waiting",
             Self::Replies => "too many clients wait for too large a body",
+            Self::Requests(most) => {
+                return write!(
+                    f,
+                    "requests in the air take {most} bytes (cache.max-request-memory)"
+                );
+            }
+            Self::Leases(most) => {
+                return write!(f, "{most} leases are held (cache.max-leases)");
+            }
+            Self::LeasesOfClient(most) => {
+                return write!(f, "this client holds {most} leases (cache.max-leases-per-client)");
+            }
         })
     }
 }
@@ -130,25 +180,46 @@ impl fmt::Display for CacheError {
             Self::Argument(command, ArgumentError::InvalidExpiry) => {
                 write!(f, "ERR invalid expire time in '{command}' command")
             }
+            Self::Argument(_, ArgumentError::LeaseTime { most }) => {
+                let most = seconds::print(*most);
+                write!(
+                    f,
+                    "ERR lease time must be above 0 and at most {most} seconds (cache.max-lease-ttl)"
+                )
+            }
+            Self::Argument(_, ArgumentError::BodyTooLarge { size, most }) => {
+                write!(f, "ERR body of {size} bytes is above {most} (cache.max-request-body)")
+            }
+            Self::Argument(_, ArgumentError::TooManyHeaders { most }) => {
+                write!(f, "ERR more than {most} headers (cache.max-request-headers)")
+            }
+            Self::Argument(_, ArgumentError::HeadersTooLarge { most }) => {
+                write!(f, "ERR headers of more than {most} bytes (cache.max-request-header-bytes)")
+            }
+            Self::Argument(_, ArgumentError::TooManyUrls { count, most }) => {
+                write!(f, "ERR {count} urls are more than {most} (cache.max-urls)")
+            }
             Self::Argument(_, error) => f.write_str(match error {
                 ArgumentError::Syntax => "ERR syntax error",
-                ArgumentError::NotAFloat | ArgumentError::InvalidExpiry => {
-                    "ERR value is not a valid float"
-                }
+                ArgumentError::NotAFloat => "ERR value is not a valid float",
                 ArgumentError::TimeoutNotAFloat => "ERR timeout is not a float or out of range",
                 ArgumentError::TimeoutNegative => "ERR timeout is negative",
                 ArgumentError::StaleNegative => "ERR stale is negative",
                 ArgumentError::Method => "ERR method must be GET or POST",
                 ArgumentError::Body => "ERR body needs METHOD POST",
                 ArgumentError::Header => "ERR header is malformed or not allowed",
-                ArgumentError::LeaseTime => {
-                    "ERR lease time must be above 0 and at most 86400 seconds"
-                }
                 ArgumentError::Count => "ERR count should be greater than 0",
                 ArgumentError::Tied => "ERR TIED needs a connection, and a script has none",
                 ArgumentError::KeyCount => {
                     "ERR numkeys should be greater than 0 and match the urls"
                 }
+                // These have numbers in them, and are written above.
+                ArgumentError::InvalidExpiry
+                | ArgumentError::LeaseTime { .. }
+                | ArgumentError::BodyTooLarge { .. }
+                | ArgumentError::TooManyHeaders { .. }
+                | ArgumentError::HeadersTooLarge { .. }
+                | ArgumentError::TooManyUrls { .. } => "ERR invalid argument",
             }),
             Self::Url(error) => write!(f, "ERR invalid url: {error}"),
             Self::WrongType => {
@@ -159,6 +230,10 @@ impl fmt::Display for CacheError {
             Self::StrayBraces => f.write_str(
                 "ERR invalid key: its braces allow no lock key in its cluster slot; leave out its '}', or \
                  put a hash tag such as {a} before it",
+            ),
+            Self::KeyTooLong => write!(f, "ERR invalid key: longer than {LONGEST} bytes"),
+            Self::OutOfMemory => f.write_str(
+                "OOM used memory is above 'maxmemory': no new download or lease is started",
             ),
             Self::LeaseLost => f.write_str("LEASELOST the lease is lost, or never was"),
             Self::NotStored(reason) => write!(f, "ERR not stored: {reason}"),

@@ -112,6 +112,8 @@ pub struct Flight<W, D> {
     pub deadline: D,
     /// When it took off.
     pub(super) since: Millis,
+    /// How often its holder was lost.
+    pub(super) losses: u32,
     /// What it has brought so far.
     pub(super) progress: Progress,
     /// By their place in the queue: who came first has the smallest number.
@@ -121,8 +123,10 @@ pub struct Flight<W, D> {
 impl<W, D> Flight<W, D> {
     /// Takes the deadline out, to be stopped by whoever landed the flight before it came.
     pub fn without_deadline(self) -> (Flight<W, ()>, D) {
-        let Self { key, lock, filler, void, deadline, since, progress, waiters } = self;
-        (Flight { key, lock, filler, void, deadline: (), since, progress, waiters }, deadline)
+        let Self { key, lock, filler, void, deadline, since, losses, progress, waiters } = self;
+        let flight =
+            Flight { key, lock, filler, void, deadline: (), since, losses, progress, waiters };
+        (flight, deadline)
     }
 
     /// What an operator sees of it.
@@ -135,6 +139,11 @@ impl<W, D> Flight<W, D> {
             bytes: self.progress.bytes(),
             waiting: self.waiters.len(),
         }
+    }
+
+    /// Whether it is a lease that nobody waits for.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.filler, Filler::Holder { .. }) && self.waiters.is_empty()
     }
 
     /// How many wait for it.

@@ -33,8 +33,12 @@ pub struct Flights<W, D> {
     by_waiter: HashMap<WaiterId, (FlightId, u64)>,
     /// Those that clients fill.
     by_token: HashMap<Token, FlightId>,
+    /// By client, how many leases it holds.
+    by_holder: HashMap<u64, u64>,
     /// By client, the tokens of the leases that are lost with its connection.
     by_tie: HashMap<u64, Vec<Token>>,
+    /// The bytes of all flights' keys.
+    key_bytes: u64,
     last_number: u64,
 }
 
@@ -45,7 +49,9 @@ impl<W, D> Default for Flights<W, D> {
             by_key: HashMap::new(),
             by_waiter: HashMap::new(),
             by_token: HashMap::new(),
+            by_holder: HashMap::new(),
             by_tie: HashMap::new(),
+            key_bytes: 0,
             last_number: 0,
         }
     }
@@ -78,8 +84,10 @@ impl<W, D> Flights<W, D> {
         debug_assert!(self.find(&key).is_none());
         self.by_key.insert(key.clone(), id);
         self.seat(id, lock.token, filler);
+        self.key_bytes += key.name.len() as u64;
         let (progress, waiters) = (Progress::default(), BTreeMap::new());
-        let flight = Flight { key, lock, filler, void: None, deadline, since, progress, waiters };
+        let (void, losses) = (None, 0);
+        let flight = Flight { key, lock, filler, void, deadline, since, losses, progress, waiters };
         self.by_id.insert(id, flight);
     }
 
@@ -115,6 +123,9 @@ impl<W, D> Flights<W, D> {
         let Some(flight) = self.by_id.get_mut(&id) else {
             return;
         };
+        if filler == Filler::Nobody {
+            flight.losses += 1;
+        }
         let old = std::mem::replace(&mut flight.filler, filler);
         let token = flight.lock.token;
         self.unseat(token, old);
@@ -125,22 +136,27 @@ impl<W, D> Flights<W, D> {
         self.by_id.get_mut(&id).map(|flight| &mut flight.deadline)
     }
 
-    /// Makes a filler known by its token and its tie, if it is a client.
+    /// Makes a filler known by its token, its number and its tie, if it is a client.
     fn seat(&mut self, id: FlightId, token: Token, filler: Filler) {
-        if let Filler::Holder { tied } = filler {
+        if let Filler::Holder { client, tied } = filler {
             self.by_token.insert(token, id);
-            if let Some(client) = tied {
+            *self.by_holder.entry(client).or_default() += 1;
+            if tied {
                 self.by_tie.entry(client).or_default().push(token);
             }
         }
     }
 
     fn unseat(&mut self, token: Token, filler: Filler) {
-        if let Filler::Holder { tied } = filler {
+        if let Filler::Holder { client, tied } = filler {
             self.by_token.remove(&token);
-            if let Some(client) = tied
-                && let Some(tokens) = self.by_tie.get_mut(&client)
-            {
+            if let Some(held) = self.by_holder.get_mut(&client) {
+                *held -= 1;
+                if *held == 0 {
+                    self.by_holder.remove(&client);
+                }
+            }
+            if tied && let Some(tokens) = self.by_tie.get_mut(&client) {
                 tokens.retain(|&tied| tied != token);
                 if tokens.is_empty() {
                     self.by_tie.remove(&client);
@@ -219,6 +235,7 @@ impl<W, D> Flights<W, D> {
         if flight.void.is_none() {
             self.by_key.remove(&flight.key);
         }
+        self.key_bytes -= flight.key.name.len() as u64;
         self.unseat(flight.lock.token, flight.filler);
         for (waiter, _) in flight.waiters.values() {
             self.by_waiter.remove(waiter);
@@ -236,29 +253,53 @@ impl<W, D> Flights<W, D> {
         }
     }
 
-    /// Voids the flights of one database, or of all.
-    pub fn void(&mut self, db: Option<i32>, reason: Void) {
-        for flight in self.by_id.values_mut() {
-            if flight.void.is_none() && db.is_none_or(|db| db == flight.key.db) {
-                flight.void = Some(reason);
-                self.by_key.remove(&flight.key);
+    /// Voids the flights of one database, or of all. Answers those that nobody needs any more: leases that
+    /// nobody waits for.
+    pub fn void(&mut self, db: Option<i32>, reason: Void) -> Vec<FlightId> {
+        let mut idle = Vec::new();
+        for (&id, flight) in &mut self.by_id {
+            if db.is_none_or(|db| db == flight.key.db) {
+                if flight.void.is_none() {
+                    flight.void = Some(reason);
+                    self.by_key.remove(&flight.key);
+                }
+                if flight.is_idle() {
+                    idle.push(id);
+                }
             }
         }
+        idle
     }
 
-    /// Voids the flight of one key; whether there was one.
-    pub fn void_key(&mut self, key: &FlightKey, reason: Void) -> bool {
-        let Some(flight) = self.by_key.remove(key).and_then(|id| self.by_id.get_mut(&id)) else {
-            return false;
-        };
+    /// Voids the flight of one key. Answers it if nobody needs it any more: a lease that nobody waits for.
+    pub fn void_key(&mut self, key: &FlightKey, reason: Void) -> Option<FlightId> {
+        let id = self.by_key.remove(key)?;
+        let flight = self.by_id.get_mut(&id)?;
         flight.void = Some(reason);
-        true
+        flight.is_idle().then_some(id)
     }
 
-    /// After `SWAPDB`: voids the flights of both databases; their lock keys have changed places.
-    pub fn swap(&mut self, one: i32, other: i32) {
-        self.void(Some(one), Void::Flushed);
-        self.void(Some(other), Void::Flushed);
+    /// Lands a void lease that nobody waits for; `None` if it has landed, or is needed after all.
+    pub fn land_idle(&mut self, id: FlightId) -> Option<Flight<W, D>> {
+        let flight = self.by_id.get(&id)?;
+        if flight.void.is_some() && flight.is_idle() { self.land(id) } else { None }
+    }
+
+    /// The leases of one key that clients hold, void ones among them.
+    pub fn leases_of(&self, key: &FlightKey) -> Vec<FlightId> {
+        let held = self.by_id.iter().filter(|(_, flight)| {
+            matches!(flight.filler, Filler::Holder { .. }) && flight.key == *key
+        });
+        held.map(|(&id, _)| id).collect()
+    }
+
+    /// After `SWAPDB`: voids the flights of both databases, as [`Flights::void`] does; their lock keys have
+    /// changed places.
+    pub fn swap(&mut self, one: i32, other: i32) -> Vec<FlightId> {
+        let mut idle = self.void(Some(one), Void::Flushed);
+        if other != one {
+            idle.append(&mut self.void(Some(other), Void::Flushed));
+        }
         for flight in self.by_id.values_mut() {
             if flight.lock.db == one {
                 flight.lock.db = other;
@@ -266,6 +307,7 @@ impl<W, D> Flights<W, D> {
                 flight.lock.db = one;
             }
         }
+        idle
     }
 
     /// What a flight fills.
@@ -276,6 +318,11 @@ impl<W, D> Flights<W, D> {
     /// Who fills this flight.
     pub fn filler(&self, id: FlightId) -> Option<Filler> {
         self.by_id.get(&id).map(|flight| flight.filler)
+    }
+
+    /// How often this flight's holder was lost.
+    pub fn losses(&self, id: FlightId) -> u32 {
+        self.by_id.get(&id).map_or(0, |flight| flight.losses)
     }
 
     /// Whether this flight will write nothing.
@@ -306,6 +353,16 @@ impl<W, D> Flights<W, D> {
     /// How many of them clients fill.
     pub fn leases(&self) -> usize {
         self.by_token.len()
+    }
+
+    /// How many of those one client fills.
+    pub fn leases_by(&self, client: u64) -> u64 {
+        self.by_holder.get(&client).copied().unwrap_or_default()
+    }
+
+    /// The bytes of all flights' keys.
+    pub fn key_bytes(&self) -> u64 {
+        self.key_bytes
     }
 
     /// How many waiters there are in all.

@@ -9,8 +9,9 @@ use std::fmt;
 
 use url::Url;
 
-/// Longest URL that is parsed: the work is done on the server's main thread.
-const LONGEST: usize = 16 * 1024;
+/// Longest URL that is fetched, and longest key that is leased, in bytes: it is parsed, hashed and copied on
+/// the server's main thread.
+pub const LONGEST: usize = 16 * 1024;
 
 /// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

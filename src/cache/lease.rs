@@ -58,14 +58,18 @@ impl fmt::Display for Token {
 /// Who fills a flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filler {
-    /// A thread of ours: a download, or a large value of a lease's that is being copied.
+    /// A thread of ours: a download.
     Thread,
     /// A client that holds a lease.
     Holder {
-        /// Its number, if the lease is lost with its connection.
-        tied: Option<u64>,
+        /// Its number.
+        client: u64,
+        /// Whether the lease is lost with its connection.
+        tied: bool,
     },
-    /// Nobody, for the moment: the holder is lost, and the next is being looked for.
+    /// A thread of ours that copies the large value which the holder has brought.
+    Copier,
+    /// Nobody, for the moment: the holder is lost, and the next is being looked for, or must wait for a pause.
     Nobody,
 }
 
@@ -82,15 +86,18 @@ pub struct LeaseOptions {
     pub tied: bool,
 }
 
-/// The longest that a lease may be held: a day.
+/// The longest that a lease may be held, whatever the settings say: a day.
 pub const LONGEST_LEASE: Millis = 24 * 60 * 60 * 1000;
 
 impl LeaseOptions {
-    /// Parses them.
+    /// Parses them. `longest` is asked only by a call that gives a `TTL`.
     ///
     /// # Errors
     /// In Redis's words; an unknown, repeated or incomplete option is a syntax error.
-    pub fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, ArgumentError> {
+    pub fn parse<'a>(
+        words: impl Iterator<Item = &'a [u8]>,
+        longest: impl Fn() -> Millis,
+    ) -> Result<Self, ArgumentError> {
         let mut words = words.peekable();
         let mut options = Self::default();
         if let Some(word) = words.next_if(|word| !Self::is_name(word)) {
@@ -98,7 +105,8 @@ impl LeaseOptions {
         }
         while let Some(word) = words.next() {
             if word.eq_ignore_ascii_case(b"TTL") && options.ttl.is_none() {
-                options.ttl = Some(parse_ttl(words.next().ok_or(ArgumentError::Syntax)?)?);
+                let word = words.next().ok_or(ArgumentError::Syntax)?;
+                options.ttl = Some(parse_ttl(word, longest())?);
             } else if word.eq_ignore_ascii_case(b"STALE") && !options.stale {
                 options.stale = true;
             } else if word.eq_ignore_ascii_case(b"TIED") && !options.tied {
@@ -115,10 +123,10 @@ impl LeaseOptions {
     }
 }
 
-fn parse_ttl(text: &[u8]) -> Result<Millis, ArgumentError> {
+fn parse_ttl(text: &[u8], most: Millis) -> Result<Millis, ArgumentError> {
     let span = seconds::parse(text).ok_or(ArgumentError::NotAFloat)?;
     let span = Millis::try_from(span).unwrap_or(0);
-    if (1..=LONGEST_LEASE).contains(&span) { Ok(span) } else { Err(ArgumentError::LeaseTime) }
+    if (1..=most).contains(&span) { Ok(span) } else { Err(ArgumentError::LeaseTime { most }) }
 }
 
 /// The tokens that have filled of late: a client that has lost the answer to its `CACHE.FILL` asks again,
@@ -176,8 +184,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const LONGEST: Millis = 3_600_000;
+
     fn parse(words: &str) -> Result<LeaseOptions, ArgumentError> {
-        LeaseOptions::parse(words.split_whitespace().map(str::as_bytes))
+        LeaseOptions::parse(words.split_whitespace().map(str::as_bytes), || LONGEST)
     }
 
     #[test]
@@ -197,8 +207,10 @@ mod tests {
         assert_eq!(parse("-1"), Err(ArgumentError::TimeoutNegative));
         assert_eq!(parse("soon"), Err(ArgumentError::TimeoutNotAFloat));
         assert_eq!(parse("TTL x"), Err(ArgumentError::NotAFloat));
-        for ttl in ["0", "-1", "86401", "1e99"] {
-            assert_eq!(parse(&format!("TTL {ttl}")), Err(ArgumentError::LeaseTime), "{ttl}");
+        assert_eq!(parse("TTL 3600").map(|options| options.ttl), Ok(Some(LONGEST)));
+        let refused = ArgumentError::LeaseTime { most: LONGEST };
+        for ttl in ["0", "-1", "3600.001", "1e99"] {
+            assert_eq!(parse(&format!("TTL {ttl}")), Err(refused), "{ttl}");
         }
     }
 
@@ -267,8 +279,8 @@ mod tests {
         ) {
             let mut words: Vec<&[u8]> = known.iter().map(|word| word.as_bytes()).collect();
             words.insert(at.min(words.len()), &other);
-            if let Ok(LeaseOptions { ttl: Some(ttl), .. }) = LeaseOptions::parse(words.into_iter()) {
-                prop_assert!((1..=LONGEST_LEASE).contains(&ttl));
+            if let Ok(LeaseOptions { ttl: Some(ttl), .. }) = LeaseOptions::parse(words.into_iter(), || LONGEST) {
+                prop_assert!((1..=LONGEST).contains(&ttl));
             }
         }
     }

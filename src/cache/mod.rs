@@ -5,6 +5,7 @@
 //! (`server`, `origin`) know this one; it knows neither.
 
 pub mod backoff;
+pub mod budget;
 pub mod decide;
 pub mod entry;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod headers;
 pub mod incoming;
 pub mod key;
 pub mod lease;
+pub mod limits;
 pub mod networks;
 pub mod options;
 pub mod origin;

@@ -5,12 +5,13 @@
 
 use super::error::ArgumentError;
 use super::freshness::{Expiry, FreshUntil, LATEST, parse_timeout};
+use super::limits::Limits;
 use super::seconds::{self, Millis};
 use super::variant::{Method, Variant};
 
 /// What a call asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct Options<'a> {
     /// How long an entry that this call leads home stays fresh.
     pub expiry: Option<Expiry>,
     /// This client's patience.
@@ -22,7 +23,7 @@ pub struct Options {
     /// `NOWAIT`: do not wait for a download.
     pub no_wait: bool,
     /// `METHOD`, `BODY`, `HEADER`.
-    pub variant: Variant,
+    pub variant: Variant<'a>,
 }
 
 /// Which of them a command takes.
@@ -44,7 +45,7 @@ impl Takes {
     }
 }
 
-impl Options {
+impl<'a> Options<'a> {
     /// What a call asks for that gives no more than its URL.
     pub const NONE: Self = Self {
         expiry: None,
@@ -55,14 +56,15 @@ impl Options {
         variant: Variant::PLAIN,
     };
 
-    /// Parses what stands behind the URL.
+    /// Parses what stands behind the URL. `limits` is asked only by a call that has a body or headers.
     ///
     /// # Errors
     /// In Redis's words; an unknown, repeated or incomplete option is a syntax error.
-    pub fn parse<'a>(
+    pub fn parse(
         words: impl Iterator<Item = &'a [u8]>,
         takes: Takes,
         now: Millis,
+        limits: impl Fn() -> Limits,
     ) -> Result<Self, ArgumentError> {
         let mut words = words.peekable();
         let mut options = Self::default();
@@ -77,14 +79,15 @@ impl Options {
         {
             options.timeout = Some(parse_timeout(word)?);
         }
-        let mut seen = Vec::new();
+        let mut seen = [false; Name::ALL.len()];
+        let mut request = Sizes::new(limits);
         while let Some(word) = words.next() {
             let name = Name::parse(word).ok_or(ArgumentError::Syntax)?;
-            if !name.fits(takes) || (name != Name::Header && seen.contains(&name)) {
+            let repeated = std::mem::replace(&mut seen[name as usize], true);
+            if !name.fits(takes) || (repeated && name != Name::Header) {
                 return Err(ArgumentError::Syntax);
             }
-            seen.push(name);
-            options.take(name, || words.next().ok_or(ArgumentError::Syntax))?;
+            options.take(name, &mut request, || words.next().ok_or(ArgumentError::Syntax))?;
         }
         if options.variant.body.is_some() && options.variant.method != Method::Post {
             return Err(ArgumentError::Body);
@@ -103,9 +106,10 @@ impl Options {
         }
     }
 
-    fn take<'a>(
+    fn take(
         &mut self,
         name: Name,
+        request: &mut Sizes<impl Fn() -> Limits>,
         mut next: impl FnMut() -> Result<&'a [u8], ArgumentError>,
     ) -> Result<(), ArgumentError> {
         match name {
@@ -119,15 +123,57 @@ impl Options {
             Name::Method => {
                 self.variant.method = Method::parse(next()?).ok_or(ArgumentError::Method)?;
             }
-            Name::Body => self.variant.body = Some(next()?.to_vec()),
+            Name::Body => {
+                let body = next()?;
+                request.check_body(body.len())?;
+                self.variant.body = Some(body);
+            }
             Name::Header => {
                 let (name, value) = (next()?, next()?);
+                request.check_header(name.len() + value.len())?;
                 if !self.variant.add_header(name, value) {
                     return Err(ArgumentError::Header);
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Holds what a call sends along against the limits, before anything of it is looked at.
+struct Sizes<L> {
+    limits: L,
+    /// The limits, once they were asked for.
+    known: Option<Limits>,
+    headers: u64,
+    header_bytes: u64,
+}
+
+impl<L: Fn() -> Limits> Sizes<L> {
+    const fn new(limits: L) -> Self {
+        Self { limits, known: None, headers: 0, header_bytes: 0 }
+    }
+
+    fn limits(&mut self) -> Limits {
+        *self.known.get_or_insert_with(&self.limits)
+    }
+
+    fn check_body(&mut self, size: usize) -> Result<(), ArgumentError> {
+        let (size, most) = (size as u64, self.limits().body);
+        if size > most { Err(ArgumentError::BodyTooLarge { size, most }) } else { Ok(()) }
+    }
+
+    fn check_header(&mut self, size: usize) -> Result<(), ArgumentError> {
+        let Limits { headers, header_bytes, .. } = self.limits();
+        self.headers += 1;
+        self.header_bytes += size as u64;
+        if self.headers > headers {
+            Err(ArgumentError::TooManyHeaders { most: headers })
+        } else if self.header_bytes > header_bytes {
+            Err(ArgumentError::HeadersTooLarge { most: header_bytes })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -142,6 +188,7 @@ enum Name {
 }
 
 impl Name {
+    /// All, in the order of their declaration.
     const ALL: [(&'static [u8], Self); 6] = [
         (b"STALE", Self::Stale),
         (b"REFRESH", Self::Refresh),
@@ -170,12 +217,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse_as(takes: Takes, words: &str) -> Result<Options, ArgumentError> {
-        Options::parse(words.split_whitespace().map(str::as_bytes), takes, 1_700_000_000_000)
+    const LIMITS: Limits = Limits { body: 8, headers: 3, header_bytes: 20 };
+
+    fn parse_as(takes: Takes, words: &str) -> Result<Options<'_>, ArgumentError> {
+        let words = words.split_whitespace().map(str::as_bytes);
+        Options::parse(words, takes, 1_700_000_000_000, || LIMITS)
     }
 
-    fn parse(words: &str) -> Result<Options, ArgumentError> {
+    fn parse(words: &str) -> Result<Options<'_>, ArgumentError> {
         parse_as(Takes::All, words)
+    }
+
+    #[test]
+    fn what_a_call_sends_along_is_bounded() {
+        let body = |body: &str| parse(&format!("METHOD POST BODY {body}")).map(|_| ());
+        assert_eq!(body("12345678"), Ok(()));
+        assert_eq!(body("123456789"), Err(ArgumentError::BodyTooLarge { size: 9, most: 8 }));
+        let headers = |headers: &str| parse(headers).map(|_| ());
+        assert_eq!(headers("HEADER a 1 HEADER a 2 HEADER a 3"), Ok(()));
+        let four = "HEADER a 1 HEADER a 2 HEADER a 3 HEADER a 4";
+        assert_eq!(headers(four), Err(ArgumentError::TooManyHeaders { most: 3 }));
+        assert_eq!(headers("HEADER name 6789012345678901"), Ok(()));
+        let long = "HEADER a 1 HEADER name 678901234567890";
+        assert_eq!(headers(long), Err(ArgumentError::HeadersTooLarge { most: 20 }));
+        assert_eq!(
+            parse_as(Takes::Naming, "METHOD POST BODY 123456789").map(|_| ()),
+            Err(ArgumentError::BodyTooLarge { size: 9, most: 8 })
+        );
     }
 
     #[test]
@@ -194,7 +262,7 @@ mod tests {
     fn a_variant_is_made_of_method_body_and_headers() {
         let options = parse("METHOD post BODY x HEADER A 1 HEADER A 2").unwrap();
         assert_eq!(options.variant.method, Method::Post);
-        assert_eq!(options.variant.body.as_deref(), Some(&b"x"[..]));
+        assert_eq!(options.variant.body, Some(&b"x"[..]));
         assert_eq!(options.variant.headers.len(), 2);
         assert!(parse("METHOD GET").unwrap().variant.is_plain());
     }
@@ -282,7 +350,8 @@ mod tests {
         #[test]
         fn no_words_panic_the_options(words in words(), now in 0..=2 * LATEST) {
             for takes in [Takes::All, Takes::Reading, Takes::Storing, Takes::Naming] {
-                let parsed = Options::parse(words.iter().map(Vec::as_slice), takes, now);
+                let words = words.iter().map(Vec::as_slice);
+                let parsed = Options::parse(words, takes, now, || LIMITS);
                 if let Ok(options) = parsed {
                     let end = options.expiry.map(|expiry| expiry.ends(now));
                     prop_assert!(end.is_none_or(|end| end.is_ok()), "its life ends out of reach");

@@ -1,5 +1,6 @@
 //! What the cache asks of an origin, and nothing of how HTTP does it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -8,15 +9,15 @@ use super::entry::Validators;
 use super::error::FetchError;
 use super::headers::Headers;
 use super::incoming::Incoming;
-use super::variant::Variant;
+use super::variant::VariantCopy;
 
 /// One download to be made.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Where from; it has passed [`super::key::parse_url`].
     pub url: Url,
-    /// How it is asked for.
-    pub variant: Variant,
+    /// How it is asked for: one copy for all flights of a call.
+    pub variant: Arc<VariantCopy>,
     /// What the cache has, to be sent only if it has changed.
     pub validators: Option<Validators>,
     /// What is left of the flight's deadline, for everything up to the body's last byte.

@@ -134,6 +134,8 @@ counters! {
     failed_toolarge,
     /// Calls refused with `OVERLOADED`: too many downloads, waiters, or bytes to answer.
     failed_overloaded,
+    /// Downloads and leases that did not start, since the server was out of memory.
+    refused_oom,
     /// Answered, not stored: the database was flushed or swapped under the flight, or `CACHE.DEL` called.
     not_stored_void,
     /// Answered, not stored: writes were paused.
@@ -160,6 +162,9 @@ counters! {
     leases_expired,
     /// Tied leases lost with their holder's connection.
     leases_cut,
+    /// Leases that were ended: by `CACHE.RELEASE` with `FORCE`; or by `CACHE.DEL`, a flush or the like, when
+    /// nobody waited for them.
+    leases_ended,
     /// Calls refused with `LEASELOST`.
     leases_lost,
 }

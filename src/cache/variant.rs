@@ -6,11 +6,14 @@
 //! its length, so that no two requests have the same; header names are folded to lower case and sorted,
 //! so that how a client writes or orders them does not split the cache.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use sha2::{Digest, Sha256};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
-use super::key::{UrlError, companion};
+use super::budget::Charge;
+use super::key::{LONGEST, UrlError, companion};
 
 /// How a resource is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,16 +43,34 @@ impl Method {
     }
 }
 
-/// What distinguishes a request from the plain one for its URL.
+/// What distinguishes a request from the plain one for its URL, as its call gives it. Nothing is copied: a
+/// hit needs no copy, and a call that is refused must cost none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Variant {
+pub struct Variant<'a> {
     /// The method.
     pub method: Method,
     /// The request's body.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<&'a [u8]>,
+    /// Its headers, names as they were written, in the caller's order.
+    pub headers: Vec<(&'a [u8], &'a [u8])>,
+}
+
+/// The copy of a variant that is kept for the time of a download. All flights of one call share one.
+#[derive(Debug, Default)]
+pub struct VariantCopy {
+    /// The method.
+    pub method: Method,
+    /// The request's body.
+    pub body: Option<Bytes>,
     /// Its headers; names in lower case, in the caller's order.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// Counts its bytes for as long as it lives.
+    _charge: Option<Charge>,
 }
+
+/// The digest of a variant, in hexadecimal digits. It is the same for every URL: a call computes it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest(String);
 
 /// Header names that are not the caller's to set: of one connection, of the message's framing, the proxy's, the
 /// cache's own (RFC 9110 section 7.6.1, RFC 9112 section 6), or such as have the origin take another method.
@@ -77,7 +98,7 @@ const REFUSED: [&str; 21] = [
     "x-method-override",
 ];
 
-impl Variant {
+impl<'a> Variant<'a> {
     /// The plain request for a URL.
     pub const PLAIN: Self = Self { method: Method::Get, body: None, headers: Vec::new() };
 
@@ -87,30 +108,41 @@ impl Variant {
     }
 
     /// Adds a header; false if its name or value is none that may be sent.
-    pub fn add_header(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let Some(name) = header_name(name) else {
-            return false;
-        };
-        let sendable = value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-        if sendable {
-            self.headers.push((name, value.to_vec()));
+    pub fn add_header(&mut self, name: &'a [u8], value: &'a [u8]) -> bool {
+        let may_send = may_send_name(name)
+            && value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+        if may_send {
+            self.headers.push((name, value));
         }
-        sendable
+        may_send
     }
 
-    /// The key of this variant's entry, in the cluster slot of its URL.
-    ///
-    /// # Errors
-    /// [`UrlError::StrayBraces`] where the URL's braces prevent that.
-    pub fn key(&self, url: &[u8]) -> Result<Vec<u8>, UrlError> {
-        let prefix = format!("cache:variant:{}:", self.digest());
-        companion(prefix.as_bytes(), url).ok_or(UrlError::StrayBraces)
+    /// How many bytes of body and headers it has.
+    pub fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.body.map_or(0, <[u8]>::len) + headers.sum::<usize>()
     }
 
-    fn digest(&self) -> String {
-        let mut headers: Vec<_> = self.headers.iter().collect();
-        // Stable, so that the order of values under one name, which does mean something, is kept.
-        headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    /// The copy that flights keep, whose bytes `charge` counts.
+    pub fn copy(&self, charge: Option<Charge>) -> VariantCopy {
+        let header = |(name, value): &(&[u8], &[u8])| {
+            (String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec())
+        };
+        VariantCopy {
+            method: self.method,
+            body: self.body.map(Bytes::copy_from_slice),
+            headers: self.headers.iter().map(header).collect(),
+            _charge: charge,
+        }
+    }
+
+    /// The digest of all that distinguishes it.
+    pub fn digest(&self) -> Digest {
+        let mut headers: Cow<'_, [(&[u8], &[u8])]> = Cow::Borrowed(&self.headers);
+        if headers.len() > 1 {
+            // Stable, so that the order of values under one name, which does mean something, is kept.
+            headers.to_mut().sort_by(|(one, _), (other, _)| lower_case(one).cmp(lower_case(other)));
+        }
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_be_bytes());
@@ -118,16 +150,35 @@ impl Variant {
         };
         part(self.method.name());
         part(if self.body.is_some() { b"body" } else { b"" });
-        part(self.body.as_deref().unwrap_or_default());
-        for (name, value) in headers {
-            part(name.as_bytes());
+        part(self.body.unwrap_or_default());
+        for (name, value) in headers.iter() {
+            part(&name.to_ascii_lowercase());
             part(value);
         }
-        hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let hex = hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
-        })
+        });
+        Digest(hex)
     }
+}
+
+impl Digest {
+    /// The key of the variant's entry, in the cluster slot of its URL.
+    ///
+    /// # Errors
+    /// [`UrlError::TooLong`]; [`UrlError::StrayBraces`] where the URL's braces prevent that.
+    pub fn key(&self, url: &[u8]) -> Result<Vec<u8>, UrlError> {
+        if url.len() > LONGEST {
+            return Err(UrlError::TooLong);
+        }
+        let prefix = format!("cache:variant:{}:", self.0);
+        companion(prefix.as_bytes(), url).ok_or(UrlError::StrayBraces)
+    }
+}
+
+fn lower_case(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(u8::to_ascii_lowercase)
 }
 
 /// The URL whose variant has this key; `None` if it is no variant's.
@@ -139,13 +190,12 @@ pub fn url_of(key: &[u8]) -> Option<&[u8]> {
     digest.iter().all(u8::is_ascii_hexdigit).then_some(wrapped.unwrap_or(url))
 }
 
-/// A header's name in lower case, if it is a token (RFC 9110 section 5.6.2) that may be sent.
-fn header_name(name: &[u8]) -> Option<String> {
+/// Whether a header's name is a token (RFC 9110 section 5.6.2) that may be sent.
+fn may_send_name(name: &[u8]) -> bool {
     let is_token_byte =
         |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
-    let is_token = !name.is_empty() && name.as_bytes().iter().all(is_token_byte);
-    (is_token && !REFUSED.contains(&name.as_str())).then_some(name)
+    let is_refused = || REFUSED.iter().any(|refused| refused.as_bytes().eq_ignore_ascii_case(name));
+    !name.is_empty() && name.iter().all(is_token_byte) && !is_refused()
 }
 
 #[cfg(test)]
@@ -153,7 +203,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn with_headers(headers: &[(&str, &str)]) -> Variant {
+    fn with_headers<'a>(headers: &[(&'a str, &'a str)]) -> Variant<'a> {
         let mut variant = Variant::default();
         for (name, value) in headers {
             assert!(variant.add_header(name.as_bytes(), value.as_bytes()), "{name}: {value}");
@@ -161,16 +211,20 @@ mod tests {
         variant
     }
 
+    fn key(variant: &Variant<'_>, url: &[u8]) -> Result<Vec<u8>, UrlError> {
+        variant.digest().key(url)
+    }
+
     #[test]
     fn how_headers_are_written_or_ordered_makes_no_other_variant() {
         let one = with_headers(&[("Accept", "a"), ("X-Key", "b")]);
         let other = with_headers(&[("x-key", "b"), ("ACCEPT", "a")]);
-        assert_eq!(one.key(b"http://a/"), other.key(b"http://a/"));
+        assert_eq!(one.digest(), other.digest());
     }
 
     #[test]
     fn all_that_distinguishes_a_request_makes_another_variant() {
-        let body = |bytes: &[u8]| Variant { body: Some(bytes.to_vec()), ..Variant::default() };
+        let body = |bytes: &'static [u8]| Variant { body: Some(bytes), ..Variant::default() };
         let all = [
             with_headers(&[("accept", "a")]),
             with_headers(&[("accept", "b")]),
@@ -195,18 +249,20 @@ mod tests {
 
     #[test]
     fn the_key_keeps_the_slot_of_the_url_and_shows_the_digest() {
-        let key = with_headers(&[("accept", "a")]).key(b"http://a/b").unwrap();
-        let key = String::from_utf8(key).unwrap();
-        let digest = key.strip_prefix("cache:variant:").unwrap().strip_suffix(":{http://a/b}");
-        assert!(digest.is_some_and(|hex| hex.len() == 64), "{key}");
-        assert_eq!(with_headers(&[("a", "b")]).key(b"http://a/{}"), Err(UrlError::StrayBraces));
+        let key_of = key(&with_headers(&[("accept", "a")]), b"http://a/b").unwrap();
+        let text = String::from_utf8(key_of).unwrap();
+        let digest = text.strip_prefix("cache:variant:").unwrap().strip_suffix(":{http://a/b}");
+        assert!(digest.is_some_and(|hex| hex.len() == 64), "{text}");
+        let variant = with_headers(&[("a", "b")]);
+        assert_eq!(key(&variant, b"http://a/{}"), Err(UrlError::StrayBraces));
+        assert_eq!(key(&variant, &vec![b'a'; LONGEST + 1]), Err(UrlError::TooLong));
     }
 
     #[test]
     fn a_variants_key_tells_its_url() {
         let variant = with_headers(&[("a", "b")]);
         for url in [&b"http://a/b"[..], b"http://a/#{page1}", b"http://a/{b"] {
-            assert_eq!(url_of(&variant.key(url).unwrap()), Some(url));
+            assert_eq!(url_of(&key(&variant, url).unwrap()), Some(url));
             assert_eq!(url_of(url), None);
         }
         assert_eq!(url_of(b"cache:variant:short"), None);
@@ -238,6 +294,18 @@ mod tests {
         assert!(variant.is_plain());
     }
 
+    #[test]
+    fn the_copy_has_what_the_call_gave() {
+        let mut variant = with_headers(&[("X-B", "1"), ("x-a", "2"), ("X-b", "3")]);
+        (variant.method, variant.body) = (Method::Post, Some(&b"body"[..]));
+        assert_eq!(variant.size(), 4 + 3 * 4);
+        let copy = variant.copy(None);
+        let headers: Vec<_> =
+            copy.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
+        assert_eq!(headers, [("x-b", &b"1"[..]), ("x-a", b"2"), ("x-b", b"3")]);
+        assert_eq!((copy.method, copy.body.as_deref()), (Method::Post, Some(&b"body"[..])));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic_the_names_of_methods_and_variants(
@@ -246,8 +314,8 @@ mod tests {
         ) {
             let _ = (Method::parse(&bytes), url_of(&bytes));
             let _ = url_of(&[b"cache:variant:", digest.as_bytes(), b":", &bytes].concat());
-            let body = Variant { body: Some(bytes.clone()), ..Variant::default() };
-            let _ = body.key(&bytes).map(|key| url_of(&key).map(<[u8]>::len));
+            let body = Variant { body: Some(&bytes), ..Variant::default() };
+            let _ = key(&body, &bytes).map(|key| url_of(&key).map(<[u8]>::len));
         }
 
         #[test]

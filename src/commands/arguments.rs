@@ -90,6 +90,16 @@ pub const TIED: Argument =
 pub const TOKEN: Argument =
     Argument { name: c"token", kind: ArgumentKind::Bytes, count: Count::One };
 
+/// `token|FORCE`
+pub const TOKEN_OR_FORCE: Argument = Argument {
+    name: c"how",
+    kind: ArgumentKind::EitherOf(&[
+        TOKEN,
+        Argument { name: c"force", kind: ArgumentKind::Word(c"FORCE"), count: Count::One },
+    ]),
+    count: Count::One,
+};
+
 /// `value`
 pub const VALUE: Argument =
     Argument { name: c"value", kind: ArgumentKind::Bytes, count: Count::One };

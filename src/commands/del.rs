@@ -6,6 +6,7 @@ use crate::cache::error::CacheError;
 use crate::cache::flights::{FlightKey, Void};
 use crate::cache::options::Takes;
 use crate::cache::variant;
+use crate::flight::lease;
 use crate::module;
 use crate::server::args::Args;
 use crate::server::command::{Command, KeyUse, Keys, Spec};
@@ -30,17 +31,32 @@ impl Command for Del {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        on_call("cache.del", args, Takes::Naming, |call| {
+        on_call(ctx, "cache.del", args, Takes::Naming, |call| {
             let name = call.key()?;
             let deleted = keyspace::delete(ctx, &name).map_err(|_| CacheError::NotDeleted);
             if let Some(url) = variant::url_of(&name).filter(|_| deleted == Ok(true)) {
                 keyspace::signal_modified(ctx, url);
             }
-            let key = FlightKey { db: ctx.db(), name };
-            module::get().flights().void_key(&key, Void::Deleted);
+            if !call.is_too_long() {
+                void(ctx, name.into_owned());
+            }
             let deleted = deleted?;
             ctx.reply_integer(i64::from(deleted));
             Ok(())
         })
+    }
+}
+
+/// Voids the flight of a key; a lease that nobody waits for ends here.
+fn void(ctx: &Ctx, name: Vec<u8>) {
+    let key = FlightKey { db: ctx.db(), name };
+    let freed = {
+        let module = module::get();
+        let mut flights = module.flights();
+        let idle = flights.void_key(&key, Void::Deleted);
+        idle.and_then(|flight| flights.land_idle(flight))
+    };
+    if let Some(freed) = freed {
+        lease::free_one(ctx, freed);
     }
 }

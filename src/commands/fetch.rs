@@ -27,6 +27,6 @@ impl Command for Fetch {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        on_call("cache.fetch", args, Takes::All, |call| call.answer(ctx, Shape::Full))
+        on_call(ctx, "cache.fetch", args, Takes::All, |call| call.answer(ctx, Shape::Full))
     }
 }

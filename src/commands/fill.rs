@@ -3,6 +3,8 @@
 use super::arguments as arg;
 use crate::cache::error::{ArgumentError, CacheError};
 use crate::cache::flights::FlightKey;
+use crate::cache::key::LONGEST;
+use crate::cache::limits::Limits;
 use crate::cache::options::{Options, Takes};
 use crate::config::SETTINGS;
 use crate::flight::filled::Life;
@@ -15,6 +17,9 @@ use crate::server::ctx::Ctx;
 
 /// Stores the value of a leased key, and answers all who wait for it.
 pub struct Fill;
+
+/// Where its token stands.
+const TOKEN_AT: usize = 2;
 
 impl Command for Fill {
     const SPEC: Spec = Spec {
@@ -32,15 +37,21 @@ impl Command for Fill {
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let wrong = |error| CacheError::Argument("cache.fill", error);
-        let given = (args.get(1), args.get(2), args.get(3));
+        let given = (args.get(1), args.get(TOKEN_AT), args.get(3));
+        let rest = args.bytes_from(4);
+        let options = Options::parse(rest, Takes::Storing, clock::recent(), || Limits::NONE);
+        ctx.redact(TOKEN_AT);
         let (Some(name), Some(token), Some(value)) = given else {
             return Err(wrong(ArgumentError::Syntax));
         };
-        let options = Options::parse(args.bytes_from(4), Takes::Storing, clock::recent());
         let options = options.map_err(wrong)?;
+        let token = lease::token(token.bytes())?;
+        if name.bytes().len() > LONGEST {
+            return Err(lease::lost()); // no such key is ever leased
+        }
         let fill = fill::Fill {
             key: FlightKey { db: ctx.db(), name: name.bytes().to_vec() },
-            token: lease::token(token.bytes())?,
+            token,
             value,
             life: Life {
                 expiry: options.expiry.unwrap_or(SETTINGS.current().default_expiry),

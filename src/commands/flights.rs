@@ -76,10 +76,7 @@ fn write(ctx: &Ctx, seen: &[Sighting], now: Millis) {
         ctx.reply_text("db");
         ctx.reply_integer(i64::from(sighting.key.db));
         ctx.reply_text("kind");
-        ctx.reply_text(match sighting.filler {
-            Filler::Thread => "download",
-            Filler::Holder { .. } | Filler::Nobody => "lease",
-        });
+        ctx.reply_text(kind(sighting.filler));
         ctx.reply_text("void");
         ctx.reply_integer(i64::from(sighting.is_void));
         ctx.reply_text("seconds");
@@ -88,5 +85,27 @@ fn write(ctx: &Ctx, seen: &[Sighting], now: Millis) {
             ctx.reply_text(name);
             ctx.reply_integer(i64::try_from(number).unwrap_or(i64::MAX));
         }
+    }
+}
+
+/// What a flight is, by its filler.
+const fn kind(filler: Filler) -> &'static str {
+    match filler {
+        Filler::Thread => "download",
+        Filler::Holder { .. } | Filler::Copier | Filler::Nobody => "lease",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_one_until_its_value_is_stored() {
+        let held = Filler::Holder { client: 1, tied: false };
+        for filler in [held, Filler::Copier, Filler::Nobody] {
+            assert_eq!(kind(filler), "lease");
+        }
+        assert_eq!(kind(Filler::Thread), "download");
     }
 }

@@ -27,6 +27,6 @@ impl Command for Get {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        on_call("cache.get", args, Takes::All, |call| call.answer(ctx, Shape::Body))
+        on_call(ctx, "cache.get", args, Takes::All, |call| call.answer(ctx, Shape::Body))
     }
 }

@@ -3,9 +3,10 @@
 use super::arguments as arg;
 use super::lookup::{count_served, judge};
 use crate::cache::decide::{Circumstances, Decision, Found, decide};
-use crate::cache::error::{ArgumentError, CacheError};
+use crate::cache::error::{ArgumentError, CacheError, FetchError};
 use crate::cache::flights::FlightKey;
 use crate::cache::freshness::wait_timeout;
+use crate::cache::key::LONGEST;
 use crate::cache::lease::LeaseOptions;
 use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
@@ -39,7 +40,8 @@ impl Command for Lease {
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let wrong = |error| CacheError::Argument("cache.lease", error);
         let name = args.get(1).ok_or(wrong(ArgumentError::Syntax))?;
-        let options = LeaseOptions::parse(args.bytes_from(2)).map_err(wrong)?;
+        let longest = || SETTINGS.current().max_lease_ttl;
+        let options = LeaseOptions::parse(args.bytes_from(2), longest).map_err(wrong)?;
         if options.tied && ctx.is_script() {
             return Err(wrong(ArgumentError::Tied));
         }
@@ -62,17 +64,21 @@ fn answer_without_fresh(
     options: LeaseOptions,
     found: &Found<'_>,
 ) -> Result<(), CacheError> {
+    if name.len() > LONGEST {
+        return Err(CacheError::KeyTooLong); // before it is copied
+    }
     let (module, settings) = (module::get(), SETTINGS.current());
     let key = FlightKey { db: ctx.db(), name: name.to_vec() };
     let terms = Terms {
-        ttl: options.ttl.unwrap_or(settings.lease_ttl),
-        tied: options.tied.then(|| ctx.client_id()),
+        ttl: options.ttl.unwrap_or(settings.lease_ttl.min(settings.max_lease_ttl)),
+        client: ctx.client_id(),
+        tied: options.tied,
     };
     let around = Circumstances {
         refresh: false,
         may_wait: ctx.may_block(),
         in_the_air: module.flights().find(&key),
-        backing_off: false,
+        backing_off: module.backoff().holds(&key, crate::clock::monotonic()),
     };
     let stale = found.body().unwrap_or_default();
     match decide(found, around) {
@@ -81,17 +87,23 @@ fn answer_without_fresh(
             write_stale(ctx, stale, None);
         }
         Decision::ServeAndRefresh => {
-            let token = lease::give(ctx, &module, &key, terms)?;
+            let token = match lease::give(ctx, &module, &settings, &key, terms) {
+                Ok(token) => Some(token),
+                // The caller has its value; that nobody renews it just now is counted, and no news to it.
+                Err(CacheError::Fetch(FetchError::Overloaded(_)) | CacheError::OutOfMemory) => None,
+                Err(error) => return Err(error),
+            };
             count_served(Source::Stale);
-            write_stale(ctx, stale, Some(token));
+            write_stale(ctx, stale, token);
         }
         Decision::Lead { .. } => {
             STATS.misses.bump();
-            write_lease(ctx, lease::give(ctx, &module, &key, terms)?);
+            write_lease(ctx, lease::give(ctx, &module, &settings, &key, terms)?);
         }
         Decision::Join { flight, wait } => {
             STATS.misses.bump();
             if wait {
+                lease::check_room_for(&module, &settings, terms.client)?;
                 waiting::check_room(&module, &settings, &Places::default(), Some(flight))?;
             }
             STATS.coalesced.bump();

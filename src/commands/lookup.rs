@@ -1,15 +1,19 @@
 //! What the commands have in common: a call's key, its options, what is stored there, and the way from
 //! there to an answer.
 
+use std::borrow::Cow;
+
+use super::secrets;
 use crate::cache::decide::Found;
 use crate::cache::entry;
 use crate::cache::error::{ArgumentError, CacheError};
 use crate::cache::flights::FlightKey;
+use crate::cache::key::{LONGEST, UrlError};
 use crate::cache::options::{Options, Takes};
 use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
 use crate::flight::answer::{Shape, Source, write_found};
-use crate::flight::takeoff::{Prospect, Wish};
+use crate::flight::takeoff::{Prospect, SharedRequest, Wish};
 use crate::flight::waiting::{self, Places};
 use crate::module::{self, STATS};
 use crate::server::args::{Arg, Args};
@@ -19,13 +23,13 @@ use crate::server::keyspace::ReadKey;
 use crate::server::unchanged::Unchanged;
 use crate::server::value::Value;
 
-static NO_OPTIONS: Options = Options::NONE;
+static NO_OPTIONS: Options<'static> = Options::NONE;
 
 /// A call for one URL.
 pub struct Call<'a> {
     url: Arg<'a>,
     /// What it asks for.
-    pub options: &'a Options,
+    pub options: &'a Options<'a>,
     /// When.
     pub now: Millis,
 }
@@ -35,6 +39,7 @@ pub struct Call<'a> {
 /// # Errors
 /// In the words of the command, and those of the act.
 pub fn on_call(
+    ctx: &Ctx,
     command: &'static str,
     args: &Args<'_>,
     takes: Takes,
@@ -47,7 +52,10 @@ pub fn on_call(
     let options = if args.len() == 2 {
         &NO_OPTIONS // as in most calls; they do not pay for more
     } else {
-        parsed = Options::parse(args.bytes_from(2), takes, now).map_err(wrong)?;
+        let limits = || SETTINGS.current().limits();
+        let outcome = Options::parse(args.bytes_from(2), takes, now, limits);
+        secrets::hide(ctx, args, 2);
+        parsed = outcome.map_err(wrong)?;
         &parsed
     };
     act(&Call { url, options, now })
@@ -57,9 +65,17 @@ impl Call<'_> {
     /// The key of the entry: the URL, or a variant's.
     ///
     /// # Errors
-    /// The URL's braces allow no variant key.
-    pub fn key(&self) -> Result<Vec<u8>, CacheError> {
-        Ok(key_of(self.url.bytes(), self.options)?)
+    /// The URL is too long for a variant, or its braces allow no variant key.
+    pub fn key(&self) -> Result<Cow<'_, [u8]>, CacheError> {
+        if self.options.variant.is_plain() {
+            return Ok(Cow::Borrowed(self.url.bytes()));
+        }
+        Ok(Cow::Owned(self.options.variant.digest().key(self.url.bytes())?))
+    }
+
+    /// Whether the URL is longer than any that is fetched, or any key that is leased: it has no flight.
+    pub fn is_too_long(&self) -> bool {
+        self.url.bytes().len() > LONGEST
     }
 
     /// Opens the entry.
@@ -108,13 +124,16 @@ impl Call<'_> {
         shape: Shape,
         found: &Found<'_>,
     ) -> Result<(), CacheError> {
+        if self.is_too_long() {
+            return Err(UrlError::TooLong.into()); // before it is copied
+        }
         let (module, settings) = (module::get(), SETTINGS.current());
         let wish = Wish {
             url: self.url.bytes(),
-            key: FlightKey { db: ctx.db(), name: self.key()? },
+            key: FlightKey { db: ctx.db(), name: self.key()?.into_owned() },
             options: self.options,
+            request: &SharedRequest::new(&self.options.variant),
             settings: &settings,
-            now: self.now,
             taken: &Places::default(),
         };
         match wish.prospect(ctx, &module, found)? {
@@ -129,21 +148,13 @@ impl Call<'_> {
                 let _ = wish.lead(ctx, &module, found);
             }
             Prospect::Wait(flight, source) => {
-                let claim = wish.claim(&module, flight);
+                let claim = wish.claim(&module, flight)?;
                 waiting::wait_for(ctx, &module, flight, wish.patience(), (shape, source, claim));
             }
             Prospect::Null => ctx.reply_null(),
         }
         Ok(())
     }
-}
-
-/// The key of a URL's entry, under these options.
-///
-/// # Errors
-/// The URL's braces allow no variant key.
-pub fn key_of(url: &[u8], options: &Options) -> Result<Vec<u8>, crate::cache::key::UrlError> {
-    if options.variant.is_plain() { Ok(url.to_vec()) } else { options.variant.key(url) }
 }
 
 /// Judges what an open key holds, for a call that accepts entries up to `stale` past their expiry.

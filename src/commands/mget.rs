@@ -1,19 +1,23 @@
 //! `CACHE.MGET numkeys url [url ...] [expiry [timeout]] [option ...]`
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::arguments as arg;
-use super::lookup::{count_served, judge, key_of};
+use super::lookup::{count_served, judge};
+use super::secrets;
 use crate::cache::decide::Found;
-use crate::cache::error::{ArgumentError, CacheError};
+use crate::cache::error::{ArgumentError, CacheError, Overload};
 use crate::cache::flights::{FlightId, FlightKey};
+use crate::cache::key::{LONGEST, UrlError};
 use crate::cache::options::{Options, Takes};
-use crate::config::SETTINGS;
+use crate::cache::seconds::Millis;
+use crate::config::{SETTINGS, Settings};
 use crate::flight::answer::Source;
-use crate::flight::takeoff::{Prospect, Wish};
+use crate::flight::takeoff::{Prospect, SharedRequest, Wish};
 use crate::flight::waiting::{self, Claim, Place, Places};
 use crate::module::{self, Module, STATS};
-use crate::server::args::Args;
+use crate::server::args::{Arg, Args};
 use crate::server::clock;
 use crate::server::command::{Command, KeyUse, Keys, Spec};
 use crate::server::ctx::Ctx;
@@ -49,94 +53,224 @@ impl Command for MGet {
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
         let wrong = |error| CacheError::Argument("cache.mget", error);
         let now = clock::recent();
-        let count = args.key_count().ok_or(wrong(ArgumentError::KeyCount))?;
-        let urls: Vec<&[u8]> = args.bytes_from(2).take(count).collect();
+        let Some(count) = args.key_count() else {
+            secrets::hide(ctx, args, 1);
+            return Err(wrong(ArgumentError::KeyCount));
+        };
+        let settings = SETTINGS.current();
         let rest = args.bytes_from(2 + count);
-        let options = Options::parse(rest, Takes::All, now).map_err(wrong)?;
-        let keys: Vec<_> = urls.iter().map(|url| key_of(url, &options)).collect();
-        if options.refresh || !answer_if_all_fresh(ctx, &keys, &options, now) {
-            answer_each(ctx, &urls, keys, &options, now);
+        let parsed = Options::parse(rest, Takes::All, now, || settings.limits());
+        secrets::hide(ctx, args, 2 + count);
+        if count as u64 > settings.max_urls {
+            let (count, most) = (count as u64, settings.max_urls);
+            return Err(wrong(ArgumentError::TooManyUrls { count, most }));
+        }
+        let options = parsed.map_err(wrong)?;
+        let (module, taken) = (module::get(), Places::default());
+        let mut call =
+            Call { ctx, module: &module, settings: &settings, options: &options, now, taken };
+        let urls = || (2..2 + count).filter_map(|index| args.get(index));
+        let found = call.open_all(urls());
+        if options.refresh || !call.answer_if_all_fresh(&found) {
+            call.answer_each(urls().zip(&found));
         }
         Ok(())
     }
 }
 
-type KeyName = Result<Vec<u8>, crate::cache::key::UrlError>;
-
-/// The common case, which needs no blocking and no copies: everything is there, and fresh.
-fn answer_if_all_fresh(ctx: &Ctx, keys: &[KeyName], options: &Options, now: u64) -> bool {
-    let mut open = Vec::with_capacity(keys.len());
-    for key in keys {
-        let Some(key) = key.as_ref().ok().and_then(|name| ReadKey::open_named(ctx, name)) else {
-            return false;
-        };
-        if !matches!(judge(Some(&key), options.stale, now), Ok(Found::Fresh(_) | Found::Bare(_))) {
-            return false;
-        }
-        open.push(key);
-    }
-    ctx.reply_array(open.len());
-    for key in &open {
-        let found = judge(Some(key), options.stale, now);
-        ctx.reply_bytes(found.ok().and_then(|found| found.body()).unwrap_or_default());
-        STATS.hits.bump_alone();
-    }
-    true
+/// A call for several URLs.
+struct Call<'a> {
+    ctx: &'a Ctx,
+    module: &'a Module,
+    settings: &'a Settings,
+    options: &'a Options<'a>,
+    now: Millis,
+    /// The places in which its client will wait.
+    taken: Places,
 }
 
-fn answer_each(ctx: &Ctx, urls: &[&[u8]], keys: Vec<KeyName>, options: &Options, now: u64) {
-    let (module, settings) = (module::get(), SETTINGS.current());
-    let mut places = Vec::with_capacity(urls.len());
-    let (mut flights, mut taken) = (Vec::new(), Places::default());
-    let mut patience = 0;
-    for (url, name) in urls.iter().zip(keys) {
-        let outcome = name.map_err(CacheError::from).and_then(|name| {
-            let key = FlightKey { db: ctx.db(), name };
-            let wish = Wish { url, key, options, settings: &settings, now, taken: &taken };
-            patience = wish.patience();
-            ask(ctx, &module, &wish)
-        });
-        places.push(match outcome {
-            Ok(Asked::There(place)) => place,
-            Ok(Asked::Coming(flight, claim)) => {
-                taken.take(flight);
-                flights.push((places.len(), flight, claim));
-                Place::Missing
-            }
-            Err(error) => Place::Error(error.to_string().into()),
-        });
-    }
-    if flights.is_empty() {
-        waiting::write_places(ctx, &places);
-    } else {
-        waiting::wait_for_all(ctx, &module, places, flights, patience);
+/// One of its URLs, looked up.
+struct Looked {
+    /// The key of its entry, where that is not the URL itself.
+    variant_key: Option<Vec<u8>>,
+    open: Option<ReadKey>,
+}
+
+impl Looked {
+    fn new(variant_key: Option<Vec<u8>>, open: Option<ReadKey>) -> Self {
+        // The server may put another string in the place of a small one when that is first looked at. Whoever had
+        // opened the same key before, for a URL that is listed twice, would look at the old one.
+        let _ = open.as_ref().map(ReadKey::string);
+        Self { variant_key, open }
     }
 }
 
+/// What was found of one URL, and what that leads to.
+type OneUrl<'a> = (&'a Result<Looked, UrlError>, Result<Asked, CacheError>);
+
+/// What one URL of a call leads to.
 enum Asked {
-    There(Place),
+    /// What was found is the answer.
+    Found(Source),
+    /// The answer comes with a flight.
     Coming(FlightId, Claim),
+    /// Null.
+    Null,
 }
 
-fn ask(ctx: &Ctx, module: &Module, wish: &Wish<'_>) -> Result<Asked, CacheError> {
-    let open = ReadKey::open_named(ctx, &wish.key.name);
-    let found = judge(open.as_ref(), wish.options.stale, wish.now)?;
-    let body = |found: &Found<'_>| {
-        Asked::There(Place::Body(Arc::new(found.body().unwrap_or_default().to_vec()), 0))
-    };
-    Ok(match wish.prospect(ctx, module, &found)? {
-        Prospect::Serve(source) => {
-            count_served(source);
-            body(&found)
+impl Call<'_> {
+    /// Opens the entries of all URLs. They stay open until the call is answered.
+    fn open_all<'b>(&self, urls: impl Iterator<Item = Arg<'b>>) -> Vec<Result<Looked, UrlError>> {
+        if self.options.variant.is_plain() {
+            return urls.map(|url| Ok(Looked::new(None, ReadKey::open(self.ctx, url)))).collect();
         }
-        Prospect::ServeAndRefresh => {
-            count_served(Source::Stale);
-            let there = body(&found);
-            // It is answered; that the refresh cannot be started is counted, and no news to it.
-            let _ = wish.lead(ctx, module, &found);
-            there
+        let digest = self.options.variant.digest();
+        let look = |url: Arg<'_>| {
+            let key = digest.key(url.bytes())?;
+            let open = ReadKey::open_named(self.ctx, &key);
+            Ok(Looked::new(Some(key), open))
+        };
+        urls.map(look).collect()
+    }
+
+    fn judge<'b>(&self, looked: &'b Looked) -> Result<Found<'b>, CacheError> {
+        judge(looked.open.as_ref(), self.options.stale, self.now)
+    }
+
+    /// The common case, which needs no blocking and no copies: everything is there, and fresh.
+    fn answer_if_all_fresh(&self, found: &[Result<Looked, UrlError>]) -> bool {
+        let is_fresh = |looked: &Result<Looked, UrlError>| {
+            let found = looked.as_ref().ok().map(|looked| self.judge(looked));
+            matches!(found, Some(Ok(Found::Fresh(_) | Found::Bare(_))))
+        };
+        if !found.iter().all(is_fresh) {
+            return false;
         }
-        Prospect::Wait(flight, _) => Asked::Coming(flight, wish.claim(module, flight)),
-        Prospect::Null => Asked::There(Place::Null),
-    })
+        self.ctx.reply_array(found.len());
+        for looked in found.iter().flatten() {
+            self.reply_found(looked);
+            STATS.hits.bump_alone();
+        }
+        true
+    }
+
+    fn reply_found(&self, looked: &Looked) {
+        self.ctx.reply_bytes(self.body(looked));
+    }
+
+    fn body<'b>(&self, looked: &'b Looked) -> &'b [u8] {
+        self.judge(looked).ok().and_then(|found| found.body()).unwrap_or_default()
+    }
+
+    fn answer_each<'b>(
+        &mut self,
+        urls: impl Iterator<Item = (Arg<'b>, &'b Result<Looked, UrlError>)>,
+    ) {
+        let request = SharedRequest::new(&self.options.variant);
+        let mut patience = 0;
+        let mut all = Vec::new();
+        for (url, looked) in urls {
+            let asked = match looked {
+                Ok(looked) => self.ask(url.bytes(), looked, &request, &mut patience),
+                Err(error) => Err(error.clone().into()),
+            };
+            if let Ok(Asked::Coming(flight, _)) = asked {
+                self.taken.take(flight);
+            }
+            all.push((looked, asked));
+        }
+        if all.iter().any(|(_, asked)| matches!(asked, Ok(Asked::Coming(..)))) {
+            self.wait(all, patience);
+        } else {
+            self.answer_now(&all);
+        }
+    }
+
+    /// Looks what one URL leads to, and starts what is to be started.
+    fn ask(
+        &self,
+        url: &[u8],
+        looked: &Looked,
+        request: &SharedRequest<'_>,
+        patience: &mut Millis,
+    ) -> Result<Asked, CacheError> {
+        let (ctx, module) = (self.ctx, self.module);
+        let found = self.judge(looked)?;
+        if url.len() > LONGEST {
+            // Before it is copied: nothing of this length has a flight.
+            return match found.body() {
+                Some(_) if !self.options.refresh => Ok(Asked::Found(Source::Hit)),
+                _ => Err(UrlError::TooLong.into()),
+            };
+        }
+        let name = looked.variant_key.as_deref().unwrap_or(url).to_vec();
+        let wish = Wish {
+            url,
+            key: FlightKey { db: ctx.db(), name },
+            options: self.options,
+            request,
+            settings: self.settings,
+            taken: &self.taken,
+        };
+        *patience = wish.patience();
+        Ok(match wish.prospect(ctx, module, &found)? {
+            Prospect::Serve(source) => Asked::Found(source),
+            Prospect::ServeAndRefresh => {
+                // It is answered; that the refresh cannot be started is counted, and no news to it.
+                let _ = wish.lead(ctx, module, &found);
+                Asked::Found(Source::Stale)
+            }
+            Prospect::Wait(flight, _) => Asked::Coming(flight, wish.claim(module, flight)?),
+            Prospect::Null => Asked::Null,
+        })
+    }
+
+    /// Answers a call that need not wait: nothing is copied.
+    fn answer_now(&self, all: &[OneUrl<'_>]) {
+        self.ctx.reply_array(all.len());
+        for (looked, asked) in all {
+            match (looked, asked) {
+                (Ok(looked), Ok(Asked::Found(source))) => {
+                    count_served(*source);
+                    self.reply_found(looked);
+                }
+                (_, Err(error)) => self.ctx.reply_error(&error.to_string()),
+                _ => self.ctx.reply_null(),
+            }
+        }
+    }
+
+    /// Lets the client wait for what is coming, with a copy of what is there. A reply that does not fit into the
+    /// memory for replies is refused, in its place, before it is copied; what was asked for twice is copied once.
+    fn wait(&self, all: Vec<OneUrl<'_>>, patience: Millis) {
+        let mut reserved = self.module.answerer().promise(0);
+        let mut copies: HashMap<(*const u8, usize), Arc<Vec<u8>>> = HashMap::new();
+        let mut places = Vec::with_capacity(all.len());
+        let mut flights = Vec::new();
+        for (looked, asked) in all {
+            places.push(match (looked, asked) {
+                (_, Ok(Asked::Coming(flight, claim))) => {
+                    flights.push((places.len(), flight, claim));
+                    Place::Missing
+                }
+                (Ok(looked), Ok(Asked::Found(source))) => {
+                    let body = self.body(looked);
+                    if self.module.has_room_for_reply(body.len()) {
+                        reserved.add(body.len());
+                        count_served(source);
+                        // The same entry lies at the same place: all are open.
+                        let copy = copies
+                            .entry((body.as_ptr(), body.len()))
+                            .or_insert_with(|| Arc::new(body.to_vec()));
+                        Place::Body(Arc::clone(copy), 0)
+                    } else {
+                        Place::Error(waiting::overloaded(Overload::Replies).to_string().into())
+                    }
+                }
+                (_, Err(error)) => Place::Error(error.to_string().into()),
+                _ => Place::Null,
+            });
+        }
+        waiting::wait_for_all(self.ctx, self.module, places, flights, patience);
+    }
 }

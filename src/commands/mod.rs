@@ -11,6 +11,7 @@ mod lookup;
 mod mget;
 mod peek;
 mod release;
+mod secrets;
 
 use crate::server::command::{Registration, registration};
 

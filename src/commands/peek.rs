@@ -26,7 +26,7 @@ impl Command for Peek {
     };
 
     fn run(ctx: &Ctx, args: &Args<'_>) -> Result<(), CacheError> {
-        on_call("cache.peek", args, Takes::Reading, |call| {
+        on_call(ctx, "cache.peek", args, Takes::Reading, |call| {
             let Some(read) = call.read_unchanged(ctx)? else {
                 ctx.reply_null();
                 return Ok(());

@@ -76,10 +76,10 @@ impl Fill<'_> {
     /// The same for a large value: it is copied off the main thread, and its client waits for that.
     fn land_later(self, ctx: &Ctx, module: &Module, flight: FlightId, client: Blocked) {
         let (recipe, receipt) = (self.recipe(), self.receipt());
-        let deadline = takeoff::deadline(ctx, flight, (Filler::Thread, COPYING));
+        let deadline = takeoff::deadline(ctx, flight, (Filler::Copier, COPYING));
         let lease_ends = {
             let mut flights = module.flights();
-            flights.retire(flight, Filler::Thread);
+            flights.retire(flight, Filler::Copier);
             flights.deadline_mut(flight).and_then(|ends| ends.replace(deadline))
         };
         if let Some(lease_ends) = lease_ends {

@@ -72,13 +72,14 @@ pub fn overdue(ctx: &Ctx, flight: FlightId) {
     module.flights().deadline_mut(flight).and_then(Option::take);
     let filler = module.flights().filler(flight);
     match filler {
-        Some(Filler::Thread) => {
+        Some(Filler::Thread | Filler::Copier) => {
             if let Some(landed) = take_down(ctx, &module, flight) {
                 fail(ctx, &module, landed, &FetchError::Timeout);
             }
         }
         Some(Filler::Holder { .. }) => lease::lose(&module, flight, Lost::Expired),
-        Some(Filler::Nobody) | None => {}
+        Some(Filler::Nobody) => lease::pause_ended(ctx, &module, flight),
+        None => {}
     }
 }
 
@@ -212,13 +213,15 @@ pub fn not_stored(ctx: &Ctx, module: &Module, key: &FlightKey, reason: NotStored
 
 /// Has the next refresh of an entry wait for a while, since this one has failed, or what it brought was not
 /// stored. False if there is no entry that could be refreshed.
-fn hold_back(ctx: &Ctx, module: &Module, key: &FlightKey) -> bool {
+pub fn hold_back(ctx: &Ctx, module: &Module, key: &FlightKey) -> bool {
     if !ctx.select(key.db) || !keyspace::exists(ctx, &key.name) {
         return false;
     }
     let now = clock::monotonic();
     let pause = SETTINGS.current().refresh_backoff;
-    module.backoff().failed(key.clone(), now + pause, now);
+    if pause > 0 {
+        module.backoff().failed(key.clone(), now + pause, now);
+    }
     true
 }
 

@@ -3,19 +3,22 @@
 //! It is a flight like any other: the same table, lock key, waiters, voiding and landing (`fill`). What
 //! differs is who fills it, and what happens if nobody does: see the essay of `cache/lease.rs`.
 
+use std::sync::Arc;
+
 use super::answer::write_lease;
-use super::takeoff::{self, LOCK_OUTLIVES, Wish, new_token};
-use super::waiting::{Claim, Places, Recipient, Terms, Waiter};
+use super::takeoff::{self, LOCK_OUTLIVES, SharedRequest, Wish, new_token};
+use super::waiting::{self, Claim, Places, Recipient, Terms, Waiter};
 use super::{landing, telling};
 use crate::cache::decide::Found;
 use crate::cache::entry;
-use crate::cache::error::CacheError;
-use crate::cache::flights::{FlightId, FlightKey, LockMark};
+use crate::cache::error::{CacheError, FetchError, Overload};
+use crate::cache::flights::{Flight, FlightId, FlightKey, LockMark};
 use crate::cache::key::lock_key;
 use crate::cache::lease::{Filler, Token};
 use crate::cache::seconds::Millis;
+use crate::cache::variant;
 use crate::clock;
-use crate::config::SETTINGS;
+use crate::config::{SETTINGS, Settings};
 use crate::module::{self, Module, STATS};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::{self, ReadKey};
@@ -24,21 +27,28 @@ use crate::server::timer::Timer;
 
 impl Terms {
     const fn filler(self) -> (Filler, Millis) {
-        (Filler::Holder { tied: self.tied }, self.ttl)
+        (Filler::Holder { client: self.client, tied: self.tied }, self.ttl)
     }
 }
 
 /// Gives the lease of a key that has no flight.
 ///
 /// # Errors
-/// The key can have no lock key; or the system has no randomness.
+/// The key can have no lock key; as many leases are held as may be; there is no memory for another; or the system
+/// has no randomness.
 pub fn give(
     ctx: &Ctx,
     module: &Module,
+    settings: &Settings,
     key: &FlightKey,
     terms: Terms,
 ) -> Result<Token, CacheError> {
-    let entered = takeoff::enter(ctx, module, key, terms.filler());
+    check_room_for(module, settings, terms.client)?;
+    if module.flights().leases() as u64 >= settings.max_leases {
+        return Err(waiting::overloaded(Overload::Leases(settings.max_leases)).into());
+    }
+    let entered = takeoff::check_memory(ctx, module, settings, key)
+        .and_then(|()| takeoff::enter(ctx, module, key, terms.filler()));
     let (_, token) = entered.map_err(|error| match error {
         // A key need not be a URL, and so is not told of as one.
         CacheError::Url(_) if key.name.is_empty() => CacheError::EmptyKey,
@@ -47,6 +57,18 @@ pub fn give(
     })?;
     tell_given(ctx, key);
     Ok(token)
+}
+
+/// Whether this client may hold one more lease.
+///
+/// # Errors
+/// It holds as many as it may.
+pub fn check_room_for(module: &Module, settings: &Settings, client: u64) -> Result<(), FetchError> {
+    let most = settings.max_leases_per_client;
+    if module.flights().leases_by(client) >= most {
+        return Err(waiting::overloaded(Overload::LeasesOfClient(most)));
+    }
+    Ok(())
 }
 
 fn tell_given(ctx: &Ctx, key: &FlightKey) {
@@ -95,6 +117,47 @@ pub fn release(
     Ok(())
 }
 
+/// Ends the leases of a key, whoever holds them, and answers who has asked for that.
+///
+/// # Errors
+/// There is none.
+pub fn force(ctx: &Ctx, module: &Module, key: &FlightKey) -> Result<(), CacheError> {
+    let held = module.flights().leases_of(key);
+    if held.is_empty() {
+        return Err(lost());
+    }
+    for flight in held {
+        lose(module, flight, Lost::Ended);
+    }
+    ctx.reply_ok();
+    Ok(())
+}
+
+/// A lease that nobody needs any more, out of the table.
+pub type Freed = Flight<Waiter, Option<Timer>>;
+
+/// Clears away what leases have left that nobody needs any more, some at a time.
+pub fn free(leases: Vec<Freed>) {
+    const SOME: usize = 64;
+    let mut leases = leases.into_iter();
+    loop {
+        let some: Vec<_> = leases.by_ref().take(SOME).collect();
+        if some.is_empty() {
+            return;
+        }
+        main_thread::post(move |ctx| some.into_iter().for_each(|lease| free_one(ctx, lease)));
+    }
+}
+
+/// Clears away what such a lease has left.
+pub fn free_one(ctx: &Ctx, lease: Freed) {
+    STATS.leases_ended.bump();
+    if ctx.select(lease.key.db) {
+        keyspace::notify(ctx, c"cache.release", &lease.key.name);
+    }
+    clear(ctx, &lease.lock, lease.deadline);
+}
+
 /// A client's connection has closed, and with it go the leases that are tied to it.
 pub fn disconnected(module: &Module, client: u64) {
     let tied = module.flights().tied_to(client);
@@ -115,6 +178,8 @@ pub enum Lost {
     Expired,
     /// It was tied, and its holder's connection closed.
     Cut,
+    /// Somebody else has ended it.
+    Ended,
 }
 
 /// Takes a lease from its holder, at once; the next one is found in a turn of its own, where it may be
@@ -124,14 +189,14 @@ pub fn lose(module: &Module, flight: FlightId, how: Lost) {
         Lost::Released => &STATS.leases_released,
         Lost::Expired => &STATS.leases_expired,
         Lost::Cut => &STATS.leases_cut,
+        Lost::Ended => &STATS.leases_ended,
     }
     .bump();
     module.flights().retire(flight, Filler::Nobody);
     main_thread::post(move |ctx| find_next(ctx, &module::get(), flight));
 }
 
-/// Finds who fills a flight whose holder is lost: nobody need, if the key has a value by now; else the next who
-/// waits for the lease; without one a download, if somebody waits for that; else the flight ends.
+/// Tells that a lease is lost, and finds who fills its flight next.
 fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     let Some(key) = module.flights().key(flight).cloned() else {
         return;
@@ -139,8 +204,36 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     if ctx.select(key.db) {
         keyspace::notify(ctx, c"cache.release", &key.name);
     }
+    // A value that could not be renewed is renewed after a pause. What has voided a flight says nothing about
+    // the next.
+    if !module.flights().is_void(flight) {
+        landing::hold_back(ctx, module, &key);
+    }
+    let losses = module.flights().losses(flight);
+    let pause = SETTINGS.current().refresh_backoff;
+    seek(ctx, module, flight, &key, if losses > 1 { pause } else { 0 });
+}
+
+/// The pause is over, for which those who wait for a lease had to wait.
+pub fn pause_ended(ctx: &Ctx, module: &Module, flight: FlightId) {
+    let key = module.flights().key(flight).cloned();
+    if let Some(key) = key {
+        seek(ctx, module, flight, &key, 0);
+    }
+}
+
+/// Finds who fills a flight that nobody fills: nobody need, if the key has a value by now; else the next who
+/// waits for the lease, after a pause if there is to be one; without one a download, if somebody waits for that;
+/// else the flight ends.
+///
+/// The first who waits gets a lost lease at once, since its holder may have been the one at fault. After that
+/// there is a pause each time: what fails for two may fail for all, and each try costs the source.
+fn seek(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey, pause: Millis) {
+    if module.flights().filler(flight) != Some(Filler::Nobody) {
+        return; // somebody has been found meanwhile
+    }
     // A void flight may have been followed by another. What waits for it waits for that one, then.
-    let follower = module.flights().find(&key).filter(|&other| other != flight);
+    let follower = module.flights().find(key).filter(|&other| other != flight);
     let left = if let Some(follower) = follower {
         module.flights().merge(flight, follower)
     } else if keyspace::is_elsewhere(ctx, &key.name) {
@@ -149,9 +242,10 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
             landing::refuse(ctx, module, landed, &CacheError::Elsewhere);
         }
         None
-    } else if answer_fresh(ctx, module, flight, &key)
-        || give_to_next(ctx, module, flight, &key)
-        || download(ctx, module, flight, &key)
+    } else if answer_fresh(ctx, module, flight, key)
+        || begin_pause(ctx, module, flight, pause)
+        || give_to_next(ctx, module, flight, key)
+        || download(ctx, module, flight, key)
     {
         None
     } else {
@@ -160,6 +254,23 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     if let Some(left) = left {
         clear(ctx, &left.lock, left.deadline);
     }
+}
+
+/// Has those who wait for the lease wait for a while before one of them gets it, if there are any.
+fn begin_pause(ctx: &Ctx, module: &Module, flight: FlightId, pause: Millis) -> bool {
+    if pause == 0 || !module.flights().waiters_of(flight).any(wants_lease) {
+        return false;
+    }
+    let ends = takeoff::deadline(ctx, flight, (Filler::Nobody, pause));
+    let old = module.flights().deadline_mut(flight).and_then(|deadline| deadline.replace(ends));
+    if let Some(old) = old {
+        old.stop(ctx);
+    }
+    true
+}
+
+const fn wants_lease(waiter: &Waiter) -> bool {
+    matches!(waiter.claim, Claim::Lease(_))
 }
 
 /// Answers all who wait with the key's value, if somebody else has stored one meanwhile.
@@ -190,9 +301,8 @@ fn clear(ctx: &Ctx, lock: &LockMark, deadline: Option<Timer>) {
 
 /// Gives a lost lease to the one who has waited longest for it, if there is one.
 fn give_to_next(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bool {
-    let wants_it = |waiter: &Waiter| matches!(waiter.claim, Claim::Lease(_));
     loop {
-        let next = module.flights().take_first(flight, wants_it);
+        let next = module.flights().take_first(flight, wants_lease);
         let Some(Waiter {
             recipient: Recipient::Client(waiting, _),
             claim: Claim::Lease(terms),
@@ -216,15 +326,20 @@ fn give_to_next(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -
 /// Has a lost lease's flight filled by a download, if somebody waits for it by its URL.
 fn download(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bool {
     let wanted = module.flights().waiters_of(flight).find_map(|waiter| match &waiter.claim {
-        Claim::Download(url, options) => Some((url.clone(), options.clone())),
+        Claim::Download(wanted) => Some((wanted.options(), Arc::clone(&wanted.variant))),
         Claim::Lease(_) | Claim::Nothing => None,
     });
-    let Some((url, options)) = wanted else {
+    let Some((options, copy)) = wanted else {
         return false;
     };
-    let settings = SETTINGS.current();
-    let (key, now, taken) = (key.clone(), clock::now(), &Places::default());
-    let wish = Wish { url: &url, key, options: &options, settings: &settings, now, taken };
+    let wish = Wish {
+        url: variant::url_of(&key.name).unwrap_or(&key.name),
+        key: key.clone(),
+        options: &options,
+        request: &SharedRequest::copied(copy),
+        settings: &SETTINGS.current(),
+        taken: &Places::default(),
+    };
     if let Err(error) = wish.take_over(ctx, module, flight)
         && let Some(landed) = landing::take_down(ctx, module, flight)
     {

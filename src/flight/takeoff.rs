@@ -1,6 +1,10 @@
 //! Take-off: what a call leads to, and what a miss sets in motion.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use url::Url;
 
 use super::answer::Source;
 use super::download::{Brought, Job, Task};
@@ -11,20 +15,20 @@ use crate::cache::decide::{Circumstances, Decision, Found, decide};
 use crate::cache::entry::Validators;
 use crate::cache::error::{CacheError, FetchError};
 use crate::cache::flights::{FlightId, FlightKey, LockMark};
-use crate::cache::freshness::wait_timeout;
+use crate::cache::freshness::{Expiry, wait_timeout};
 use crate::cache::key::{lock_key, parse_url};
 use crate::cache::lease::{Filler, Token};
 use crate::cache::options::Options;
 use crate::cache::origin::Request;
 use crate::cache::permit::Permit;
 use crate::cache::seconds::Millis;
+use crate::cache::variant::{Variant, VariantCopy};
 use crate::clock;
 use crate::config::Settings;
-use crate::module::{self, Module, STATS};
+use crate::module::{self, KEY_COPIES, Module, STATS};
 use crate::server::ctx::Ctx;
-use crate::server::keyspace;
-use crate::server::main_thread;
 use crate::server::timer::{OnTime, Timer};
+use crate::server::{keyspace, main_thread, memory};
 
 /// How much longer than its download's deadline a flight is let be. The download ends at the deadline
 /// itself; this is for one that never got a thread, or hangs.
@@ -40,13 +44,66 @@ pub struct Wish<'a> {
     /// The key of its entry: the URL itself, or a variant's.
     pub key: FlightKey,
     /// What the call asks for.
-    pub options: &'a Options,
+    pub options: &'a Options<'a>,
+    /// The copy of what it sends along, which all its flights share.
+    pub request: &'a SharedRequest<'a>,
     /// The settings in force.
     pub settings: &'a Settings,
-    /// The time of the call.
-    pub now: Millis,
     /// The places in which the call will wait already.
     pub taken: &'a Places,
+}
+
+/// What a call sends along, copied when the first of its flights needs it, and once for all of them.
+pub struct SharedRequest<'a> {
+    variant: &'a Variant<'a>,
+    copy: OnceCell<Arc<VariantCopy>>,
+}
+
+impl<'a> SharedRequest<'a> {
+    /// Of a call; nothing is copied yet.
+    pub const fn new(variant: &'a Variant<'a>) -> Self {
+        Self { variant, copy: OnceCell::new() }
+    }
+
+    /// Of a call whose copy there is.
+    pub fn copied(copy: Arc<VariantCopy>) -> Self {
+        static PLAIN: Variant<'static> = Variant::PLAIN;
+        Self { variant: &PLAIN, copy: OnceCell::from(copy) }
+    }
+
+    fn get(&self, module: &Module, settings: &Settings) -> Result<Arc<VariantCopy>, FetchError> {
+        if let Some(copy) = self.copy.get() {
+            return Ok(Arc::clone(copy));
+        }
+        let charge = match self.variant.size() as u64 {
+            0 => None,
+            bytes => {
+                module.has_room_for_request(settings, bytes).map_err(waiting::overloaded)?;
+                Some(module.requests().charge(bytes))
+            }
+        };
+        Ok(Arc::clone(self.copy.get_or_init(|| Arc::new(self.variant.copy(charge)))))
+    }
+}
+
+/// What one who waits for a lease wants, if a download takes the lease's place.
+pub struct Wanted {
+    /// As [`Options::expiry`].
+    pub expiry: Option<Expiry>,
+    /// As [`Options::timeout`].
+    pub timeout: Option<Millis>,
+    /// As [`Options::stale`].
+    pub stale: Option<Millis>,
+    /// What it sends along.
+    pub variant: Arc<VariantCopy>,
+}
+
+impl Wanted {
+    /// As the options of a call whose variant is not at hand.
+    pub fn options(&self) -> Options<'static> {
+        let Self { expiry, timeout, stale, .. } = *self;
+        Options { expiry, timeout, stale, ..Options::NONE }
+    }
 }
 
 /// What comes of a wish.
@@ -125,8 +182,10 @@ impl Wish<'_> {
     ) -> Result<FlightId, CacheError> {
         // Only an entry that is still there can be revalidated, and one without a validator cannot.
         let validators = found.entry().and_then(|entry| entry.validators());
-        let task = self.task(validators)?;
-        self.check_room(module, &task)?;
+        let url = parse_url(self.url)?;
+        self.check_room(module, &url)?;
+        check_memory(ctx, module, self.settings, &self.key)?;
+        let task = self.task(module, url, validators)?;
         let (flight, _) = enter(ctx, module, &self.key, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(flight)
@@ -142,25 +201,33 @@ impl Wish<'_> {
         module: &Module,
         flight: FlightId,
     ) -> Result<(), CacheError> {
-        let task = self.task(None)?;
-        self.check_room(module, &task)?;
+        let url = parse_url(self.url)?;
+        self.check_room(module, &url)?;
+        let task = self.task(module, url, None)?;
         lease::pass_on(ctx, module, flight, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(())
     }
 
     /// What the caller is to do if it waits for this flight and the flight's holder is lost.
-    pub fn claim(&self, module: &Module, flight: FlightId) -> Claim {
-        match module.flights().filler(flight) {
-            Some(Filler::Holder { .. } | Filler::Nobody) => {
-                Claim::Download(self.url.into(), Box::new(self.options.clone()))
-            }
-            Some(Filler::Thread) | None => Claim::Nothing,
-        }
+    ///
+    /// # Errors
+    /// There is no room to keep what it would send along.
+    pub fn claim(&self, module: &Module, flight: FlightId) -> Result<Claim, FetchError> {
+        let filler = module.flights().filler(flight);
+        Ok(match filler {
+            Some(Filler::Holder { .. } | Filler::Nobody) => Claim::Download(Box::new(Wanted {
+                expiry: self.options.expiry,
+                timeout: self.options.timeout,
+                stale: self.options.stale,
+                variant: self.request.get(module, self.settings)?,
+            })),
+            Some(Filler::Thread | Filler::Copier) | None => Claim::Nothing,
+        })
     }
 
-    fn check_room(&self, module: &Module, task: &Task) -> Result<(), FetchError> {
-        let host = task.request.url.host_str().unwrap_or_default();
+    fn check_room(&self, module: &Module, url: &Url) -> Result<(), FetchError> {
+        let host = url.host_str().unwrap_or_default();
         module.has_room(host, self.settings).map_err(waiting::overloaded)
     }
 
@@ -171,12 +238,17 @@ impl Wish<'_> {
         settings.fetch_timeout.max(self.asked_timeout().min(settings.max_timeout))
     }
 
-    fn task(&self, validators: Option<Validators>) -> Result<Task, CacheError> {
+    fn task(
+        &self,
+        module: &Module,
+        url: Url,
+        validators: Option<Validators>,
+    ) -> Result<Task, FetchError> {
         let time_left = Duration::from_millis(self.span());
         Ok(Task {
             request: Request {
-                url: parse_url(self.url)?,
-                variant: self.options.variant.clone(),
+                url,
+                variant: self.request.get(module, self.settings)?,
                 validators,
                 time_left,
                 max_body: module::max_body(self.settings),
@@ -190,6 +262,24 @@ impl Wish<'_> {
             respect_no_store: self.settings.respect_no_store,
         })
     }
+}
+
+/// Whether a flight for this key may start.
+///
+/// # Errors
+/// The server is out of memory, or the requests of all flights take as much as they may.
+pub fn check_memory(
+    ctx: &Ctx,
+    module: &Module,
+    settings: &Settings,
+    key: &FlightKey,
+) -> Result<(), CacheError> {
+    if memory::is_out(ctx, &lock_key(&key.name)?) {
+        STATS.refused_oom.bump();
+        return Err(CacheError::OutOfMemory);
+    }
+    let bytes = KEY_COPIES * key.name.len() as u64;
+    Ok(module.has_room_for_request(settings, bytes).map_err(waiting::overloaded)?)
 }
 
 /// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet.

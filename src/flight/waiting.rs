@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::answer::{Shape, Source};
+use super::takeoff::Wanted;
 use crate::cache::error::{FetchError, Overload};
 use crate::cache::flights::{FlightId, WaiterId};
-use crate::cache::options::Options;
 use crate::cache::seconds::Millis;
 use crate::config::Settings;
 use crate::module::{self, Module, STATS};
@@ -46,8 +46,8 @@ pub enum Claim {
     Nothing,
     /// To be the next holder.
     Lease(Terms),
-    /// To download this URL, with these options, if nobody is there to be the next holder.
-    Download(Box<[u8]>, Box<Options>),
+    /// To download the flight's URL on these terms, if nobody is there to be the next holder.
+    Download(Box<Wanted>),
 }
 
 /// On which terms a client holds a lease.
@@ -55,8 +55,10 @@ pub enum Claim {
 pub struct Terms {
     /// How long it may.
     pub ttl: Millis,
-    /// Its number, if the lease is lost with its connection.
-    pub tied: Option<u64>,
+    /// Its number.
+    pub client: u64,
+    /// Whether the lease is lost with its connection.
+    pub tied: bool,
 }
 
 /// Whom to tell.

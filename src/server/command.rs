@@ -113,7 +113,9 @@ pub enum ArgumentKind {
     BytesAfter(&'static CStr),
     /// A word.
     Word(&'static CStr),
-    /// One of these.
+    /// One of these, behind no word.
+    EitherOf(&'static [Argument]),
+    /// One of these, behind a word.
     OneOf(&'static CStr, &'static [Argument]),
     /// Any bytes.
     Bytes,
@@ -321,7 +323,9 @@ impl ArgumentLists {
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING
             }
             ArgumentKind::Word(_) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
-            ArgumentKind::OneOf(..) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
+            ArgumentKind::OneOf(..) | ArgumentKind::EitherOf(_) => {
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF
+            }
             ArgumentKind::Block(_) | ArgumentKind::BlockAfter(..) => {
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK
             }
@@ -339,6 +343,7 @@ impl ArgumentLists {
             converted.token = word.as_ptr();
         }
         if let ArgumentKind::Block(args)
+        | ArgumentKind::EitherOf(args)
         | ArgumentKind::OneOf(_, args)
         | ArgumentKind::BlockAfter(_, args) = arg.kind
         {

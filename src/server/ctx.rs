@@ -123,6 +123,25 @@ impl Ctx {
         unsafe { api!(RedisModule_KeyAtPosWithFlags(self.raw, position, flags)) };
     }
 
+    /// Hides the running command's argument at `index` from `MONITOR` and the slow log.
+    ///
+    /// Take what is needed of the argument before: Valkey 8.1 shows the command the list in which it is hidden.
+    /// What was taken ([`super::args::Arg`], or its bytes) stays good on every server, since the client keeps the
+    /// string itself for as long as its command runs.
+    pub fn redact(&self, index: usize) {
+        let Ok(index) = c_int::try_from(index) else {
+            return;
+        };
+        // SAFETY: the context is live (`from_raw`). A refusal means that there is no client, or no such
+        // argument: then there is nothing to hide.
+        unsafe { api!(RedisModule_RedactClientCommandArgument(self.raw, index)) };
+    }
+
+    /// Whether the server uses more memory than `maxmemory` at this moment, evicting or not.
+    pub(super) fn is_over_memory(&self) -> bool {
+        self.has_flag(raw::REDISMODULE_CTX_FLAGS_OOM)
+    }
+
     /// Answers a bulk string.
     pub fn reply_bytes(&self, bytes: &[u8]) {
         self.pay(0);

@@ -36,6 +36,7 @@ pub mod load;
 pub mod log;
 mod lookups;
 pub mod main_thread;
+pub mod memory;
 pub mod refusal;
 pub mod settings;
 pub mod timer;

@@ -14,18 +14,26 @@ type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'
 const HEADERS: &str =
     "content-* etag last-modified cache-control expires date age vary link location";
 
-const SETTINGS: [Row; 16] = [
+const SETTINGS: [Row; 24] = [
     ("default-expiry", "3600", "0.5", "0.5", &["0", "-2", "soon", "", "1e300"]),
     ("default-timeout", "10", "2.5", "2.5", &["-1", "soon", ""]),
     ("max-timeout", "300", "60", "60", &["0", "-1", "soon", ""]),
     ("fetch-timeout", "30", "7", "7", &["0", "-1", "soon", ""]),
     ("refresh-backoff", "1", "0.25", "0.25", &["-1", "soon", ""]),
     ("lease-ttl", "10", "2.5", "2.5", &["0", "-1", "86401", "soon", ""]),
+    ("max-lease-ttl", "3600", "86400", "86400", &["0", "-1", "86401", "soon", ""]),
+    ("max-leases", "10000", "0", "0", &["-1", "1000001", "many"]),
+    ("max-leases-per-client", "1000", "0", "0", &["-1", "1000001", "many"]),
     ("max-queued-downloads", "10000", "0", "0", &["-1", "many"]),
     ("max-downloads-per-host", "0", "7", "7", &["-1", "10001", "many"]),
     ("max-waiters", "20000", "1", "1", &["0", "-1", "1000001", "many"]),
     ("max-waiters-per-flight", "10000", "1", "1", &["0", "-1", "1000001", "many"]),
     ("max-reply-memory", "0", "2mb", "2097152", &["-1", "large"]),
+    ("max-request-body", "262144", "1mb", "1048576", &["-1", "1gb", "large"]),
+    ("max-request-headers", "100", "0", "0", &["-1", "10001", "many"]),
+    ("max-request-header-bytes", "65536", "1mb", "1048576", &["-1", "17mb", "large"]),
+    ("max-request-memory", "0", "2mb", "2097152", &["-1", "large"]),
+    ("max-urls", "1000", "1", "1", &["0", "-1", "1000001", "many"]),
     ("respect-no-store", "no", "yes", "yes", &["maybe", ""]),
     ("hide-denials", "no", "yes", "yes", &["maybe", ""]),
     ("max-body-size", "67108864", "1mb", "1048576", &["0", "-1", "large"]),

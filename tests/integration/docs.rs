@@ -59,8 +59,8 @@ const HEADINGS: [&str; 6] = ["Arguments", "Reply", "Errors", "Examples", "Notes"
 /// The flags that say what a command is to the server.
 const FLAGS: [&str; 6] = ["write", "readonly", "blocking", "fast", "denyoom", "admin"];
 /// The words that commands know.
-const OPTIONS: [&str; 9] =
-    ["STALE", "REFRESH", "NOWAIT", "METHOD", "BODY", "HEADER", "TTL", "TIED", "COUNT"];
+const OPTIONS: [&str; 10] =
+    ["STALE", "REFRESH", "NOWAIT", "METHOD", "BODY", "HEADER", "TTL", "TIED", "COUNT", "FORCE"];
 
 /// A command's ACL categories, with our own, which an older server lacks; `None` if it lacks all of them.
 fn categories(client: &mut Client, info: &Value) -> Option<BTreeSet<String>> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Server};
 
-const FIELDS: [&str; 36] = [
+const FIELDS: [&str; 38] = [
     "hits",
     "stale_hits",
     "misses",
@@ -26,6 +26,7 @@ const FIELDS: [&str; 36] = [
     "failed_fetchdenied",
     "failed_toolarge",
     "failed_overloaded",
+    "refused_oom",
     "not_stored_void",
     "not_stored_paused",
     "not_stored_replica",
@@ -39,6 +40,7 @@ const FIELDS: [&str; 36] = [
     "leases_released",
     "leases_expired",
     "leases_cut",
+    "leases_ended",
     "leases_lost",
     "download_seconds",
     "landing_usec",

@@ -25,7 +25,7 @@ fn one_token_among_fifty(scene: &Scene) -> String {
 
 #[test]
 fn a_stale_value_comes_to_all_at_once_and_the_lease_to_one() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(|server| server.config("cache.refresh-backoff", "0"));
     handmade::stale("old").put(&mut scene.client, "key");
     let first = one_token_among_fifty(&scene);
     scene.client.release("key", &first);
@@ -104,7 +104,7 @@ fn with_nothing_there_who_welcomes_stale_waits_as_all_do() {
 
 #[test]
 fn a_tied_lease_on_a_stale_value_is_lost_with_its_connection_and_the_value_stays() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(|server| server.config("cache.refresh-backoff", "0"));
     handmade::stale("old").put(&mut scene.client, "key");
     let mut holder = scene.server.client();
     let token = holder.lease(&["key", "0", "TIED", "STALE"]).token();

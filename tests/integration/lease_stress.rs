@@ -166,7 +166,10 @@ impl Drop for Over<'_> {
 }
 
 fn play(setup: impl FnOnce(Builder) -> Builder) {
-    let scene = Scene::with(|server| setup(server.config("cache.max-timeout", "15")));
+    let scene = Scene::with(|server| {
+        let server = server.config("cache.max-timeout", "15");
+        setup(server.config("cache.refresh-backoff", "0.005"))
+    });
     let url = scene.serve("/a", Reply::ok(BODY));
     let keys = [Key::new("one key"), Key::new("another"), Key::new(url)];
     let (end, over) = (Instant::now() + SPAN, AtomicBool::new(false));

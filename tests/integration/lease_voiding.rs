@@ -159,15 +159,32 @@ fn the_waiters_of_a_lost_void_lease_go_over_to_the_next_one_ahead_of_those_there
 }
 
 #[test]
-fn a_void_lease_that_runs_out_or_is_given_up_with_nobody_waiting_is_gone() {
+fn a_void_lease_that_nobody_waits_for_is_freed_at_once() {
     for command in VOIDERS {
         let mut scene = Scene::new();
-        let token = scene.client.token(&["key", "TTL", "0.1"]);
-        let other = scene.client.token(&["other", "TTL", "60"]);
+        let token = scene.client.token(&["key", "TTL", "600"]);
+        let other = scene.client.token(&["other", "TTL", "600"]);
         void(&mut scene, command);
-        scene.server.until_gauge("cache_leases_expired", 1);
+        let left_alone = u64::from(command[0] == "CACHE.DEL");
+        assert_eq!(scene.server.gauge("cache_leases_held"), left_alone, "{command:?}");
+        scene.server.until_gauge("cache_leases_ended", 2 - left_alone);
         scene.client.has_lost("key", &token);
-        scene.client.call(&["CACHE.RELEASE", "other", &other]).ok(); // CACHE.DEL has left it alone
+        scene.client.call(&["CACHE.RELEASE", "other", &other]).ok();
+        at_rest(&scene);
+    }
+}
+
+#[test]
+fn a_void_lease_that_somebody_waits_for_stays_until_it_is_lost() {
+    for command in VOIDERS {
+        let mut scene = Scene::new();
+        let token = scene.client.token(&["key", "TTL", "600"]);
+        let mut waiter = queue(&scene.server, &["key", "0"], 1).remove(0);
+        void(&mut scene, command);
+        assert_eq!(scene.server.gauge("cache_leases_held"), 1, "{command:?}");
+        assert_eq!(scene.client.error(&["CACHE.RELEASE", "key", &token]), LOST);
+        let token = waiter.answer().token();
+        scene.client.fill("key", &token, "value");
         at_rest(&scene);
     }
 }

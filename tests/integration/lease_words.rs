@@ -8,7 +8,8 @@ use crate::support::{Client, Value};
 
 const SYNTAX: &str = "ERR syntax error";
 const NO_FLOAT: &str = "ERR value is not a valid float";
-const LEASE_TIME: &str = "ERR lease time must be above 0 and at most 86400 seconds";
+const LEASE_TIME: &str =
+    "ERR lease time must be above 0 and at most 3600 seconds (cache.max-lease-ttl)";
 
 #[test]
 fn what_lease_does_not_take_is_an_error_and_gives_no_lease() {
@@ -31,7 +32,7 @@ fn what_lease_does_not_take_is_an_error_and_gives_no_lease() {
         (&["key", "TTL", "STALE"], NO_FLOAT),
         (&["key", "TTL", "0"], LEASE_TIME),
         (&["key", "TTL", "-1"], LEASE_TIME),
-        (&["key", "TTL", "86400.001"], LEASE_TIME),
+        (&["key", "TTL", "3600.001"], LEASE_TIME),
         (&["key", "TTL", "1e99"], LEASE_TIME),
     ] {
         let call = [&["CACHE.LEASE"], words].concat();
@@ -50,7 +51,7 @@ fn lease_takes_its_options_in_any_order_and_case() {
         &["key"][..],
         &["key", "0"],
         &["key", "0.5", "ttl", "2.5", "Stale", "TIED"],
-        &["key", "TIED", "STALE", "TTL", "86400"],
+        &["key", "TIED", "STALE", "TTL", "3600"],
         &["key", "TTL", "0.001", "TIED"],
     ] {
         let token = scene.client.token(words);

@@ -115,7 +115,7 @@ fn the_lock_key_decides_nothing() {
 
 #[test]
 fn ten_thousand_tokens_are_all_different() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(|server| server.config("cache.max-leases-per-client", "10000"));
     let keys: Vec<_> = (0..10_000).map(|n| format!("key {n}")).collect();
     let mut tokens = Vec::new();
     for some in keys.chunks(100) {

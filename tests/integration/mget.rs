@@ -196,3 +196,25 @@ fn it_works_in_its_clients_database() {
     assert_eq!(scene.client.int(&["DBSIZE"]), 2);
     assert!(!scene.exists(&urls[0]));
 }
+
+/// The server keeps short strings and numbers in forms of their own, which it gives up when they are looked at.
+#[test]
+fn short_values_and_numbers_that_are_listed_twice_are_answered_twice() {
+    let mut scene = Scene::new();
+    let slow = scene.serve("/a", Reply::ok(BODY));
+    for round in 0..50 {
+        let [short, number] =
+            ["short", "number"].map(|name| format!("http://{name}.example/{round}"));
+        scene.client.ok(&["SET", &short, "short"]);
+        scene.client.ok(&["SET", &number, "42"]);
+        let mut urls = vec![short.clone(), number.clone(), short.clone(), number, short];
+        let mut wanted = ["short", "42", "short", "42", "short"].map(bulk).to_vec();
+        if round % 2 == 1 {
+            scene.client.int(&["DEL", &slow]);
+            urls.push(slow.clone());
+            wanted.push(bulk(BODY));
+        }
+        let count = urls.len().to_string();
+        assert_eq!(scene.client.array(&call(&count, &urls, &["60", "0"])), wanted);
+    }
+}

@@ -189,3 +189,79 @@ fn del_during_its_flights_answers_it_and_stores_nothing() {
     assert_eq!(array(&mut client), [bulk("0"), bulk("1")]);
     assert!(!scene.exists(&urls[0]) && scene.exists(&urls[1]));
 }
+
+const REPLIES: &str = "OVERLOADED too many clients wait for too large a body";
+
+/// A call for a 1 MiB hit, `count` times, and for what is in the air.
+fn beside_a_slow_one(scene: &mut Scene, count: usize, slow: &str) -> (Vec<String>, Gate) {
+    let large = scene.serve("/large", Reply::ok(vec![b'x'; 1 << 20]));
+    scene.client.bytes(&["CACHE.GET", &large]);
+    let (slow, gate) = scene.hold(slow);
+    let mut urls = vec![large; count];
+    urls.push(slow);
+    let count = urls.len().to_string();
+    let words = call(&count, &urls, &["60", "0"]);
+    (words.into_iter().map(str::to_owned).collect(), gate)
+}
+
+/// How many places have the large body; those behind them are refused, and the last has what was waited for.
+fn large_ones(places: &[Value]) -> usize {
+    let (last, others) = places.split_last().unwrap();
+    assert_eq!(*last, bulk(BODY));
+    let count = others.iter().take_while(|place| **place != refused()).count();
+    let is_large = |place: &Value| matches!(place, Value::BulkString(b) if b.len() == 1 << 20);
+    assert!(others[..count].iter().all(is_large));
+    assert!(others[count..].iter().all(|place| *place == refused()));
+    count
+}
+
+fn refused() -> Value {
+    let mut parser = redis::Parser::new();
+    parser.parse_value(format!("-{REPLIES}\r\n").as_bytes()).unwrap()
+}
+
+#[test]
+fn hits_beside_a_slow_url_are_copied_once_and_no_more_than_fit() {
+    let mut scene = Scene::with(|server| server.config("cache.max-reply-memory", "10mb"));
+    let (call, gate) = beside_a_slow_one(&mut scene, 500, "/slow");
+    let before = scene.server.gauge("used_memory");
+    scene.client.send(&call);
+    scene.server.until_gauge("cache_waiters", 1);
+    let grown = scene.server.gauge("used_memory").saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes are held for one body"); // one copy, not five hundred
+    gate.open();
+    let places = array(&mut scene.client);
+    assert_eq!(large_ones(&places), 10);
+    assert_eq!(scene.server.gauge("cache_failed_overloaded"), 490);
+}
+
+#[test]
+fn many_calls_beside_slow_urls_have_the_bound_together_and_the_first_is_answered() {
+    let mut scene = Scene::with(|server| server.config("cache.max-reply-memory", "1"));
+    let mut clients = scene.server.clients(5);
+    let mut gates = Vec::new();
+    for (client, wanted) in clients.iter_mut().zip(1..) {
+        let (call, gate) = beside_a_slow_one(&mut scene, 1, &format!("/slow{wanted}"));
+        client.send(&call);
+        scene.server.until_gauge("cache_waiters", wanted);
+        gates.push(gate);
+    }
+    gates.iter().for_each(Gate::open);
+    let counts: Vec<_> = clients.iter_mut().map(|client| large_ones(&array(client))).collect();
+    assert_eq!(counts, [1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_call_that_need_not_wait_is_under_no_such_bound() {
+    let mut scene = Scene::with(|server| server.config("cache.max-reply-memory", "1"));
+    let large = scene.serve("/large", Reply::ok(vec![b'x'; 1 << 20]));
+    scene.client.bytes(&["CACHE.GET", &large]);
+    let (slow, gate) = scene.hold("/slow");
+    let urls = [large.clone(), large, slow];
+    let places = scene.client.array(&call("3", &urls, &["NOWAIT"]));
+    assert_eq!(places[2], Value::Nil);
+    let is_large = |place: &Value| matches!(place, Value::BulkString(b) if b.len() == 1 << 20);
+    assert!(places[..2].iter().all(is_large));
+    gate.open();
+    scene.until_all_landed();
+}

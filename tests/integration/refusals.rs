@@ -2,22 +2,39 @@
 //! from the origin.
 
 use crate::fleet::lease;
+use crate::handmade;
 use crate::scene::{BODY, Scene};
 use crate::support::{Reply, Value, until};
 
+const OOM: &str = "OOM used memory is above 'maxmemory': no new download or lease is started";
+
 #[test]
-fn a_full_server_answers_hits_and_misses_and_stores_nothing() {
-    let mut scene = Scene::new();
+fn a_full_server_answers_what_is_there_and_in_the_air_and_starts_nothing() {
+    let mut scene = Scene::with(|server| server.config("cache.max-reply-memory", "1mb"));
     let [hit, miss] = ["/hit", "/miss"].map(|path| scene.serve(path, Reply::ok(BODY)));
     scene.client.text(&["CACHE.GET", &hit]);
+    handmade::stale("old").put(&mut scene.client, "stale");
+    let mut flight = scene.take_off("/in-the-air");
     scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(scene.client.error(&["SET", "key", "value"]).starts_with("OOM "));
     assert_eq!(scene.client.text(&["CACHE.GET", &hit]), BODY);
-    for asked in 1..=2 {
-        assert_eq!(scene.client.text(&["CACHE.GET", &miss]), BODY);
-        assert_eq!(scene.origin.hits("/miss"), asked);
-        assert_eq!(scene.server.gauge("cache_not_stored_oom"), asked);
+    for command in ["CACHE.GET", "CACHE.FETCH"] {
+        assert_eq!(scene.client.error(&[command, &miss]), OOM);
+        assert_eq!(scene.client.error(&[command, &miss, "NOWAIT"]), OOM);
     }
+    assert_eq!(scene.client.error(&["CACHE.GET", &hit, "REFRESH"]), OOM);
+    assert_eq!(scene.client.error(&["CACHE.LEASE", "key"]), OOM);
+    let renewed = scene.client.array(&["CACHE.LEASE", "stale", "STALE"]);
+    assert_eq!(renewed.len(), 2, "a lease was given: {renewed:?}");
+    let places = scene.client.array(&["CACHE.MGET", "2", &hit, &miss]);
+    assert_eq!(places[0], Value::BulkString(BODY.into()));
+    assert!(matches!(&places[1], Value::ServerError(error) if error.code() == "OOM"));
+    assert_eq!(scene.server.gauge("cache_refused_oom"), 8);
+    assert_eq!(scene.origin.hits("/miss") + scene.origin.hits("/hit"), 1);
+    let mut joiner = scene.waiters(&flight.url, 1).remove(0);
+    flight.land();
+    assert_eq!(joiner.reply_bytes(), BODY.as_bytes());
+    assert_eq!(scene.server.gauge("cache_not_stored_oom"), 1);
     scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(scene.client.text(&["CACHE.GET", &miss]), BODY);
     assert!(scene.exists(&miss));
@@ -43,6 +60,41 @@ fn a_full_server_answers_whatever_its_policy_and_however_large_the_body() {
         scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
     }
     scene.still_works();
+}
+
+#[test]
+fn a_full_server_starts_nothing_for_a_script_either() {
+    let mut scene = Scene::new();
+    let miss = scene.serve("/miss", Reply::ok(BODY));
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    let script = "#!lua flags=allow-oom\nreturn redis.pcall('CACHE.GET', KEYS[1])";
+    assert_eq!(scene.client.error(&["EVAL", script, "1", &miss]), OOM);
+    assert_eq!(scene.origin.total(), 0);
+    assert_eq!(scene.server.gauge("cache_flights"), 0);
+}
+
+/// On a server that evicts, more than `maxmemory` is in use at most moments: that is no reason to refuse.
+#[test]
+fn a_full_server_that_evicts_goes_on_downloading_and_leasing() {
+    for policy in ["allkeys-lru", "volatile-ttl"] {
+        let mut scene = Scene::new();
+        let body = "x".repeat(1 << 20);
+        scene.origin.otherwise(move |_| Reply::ok(&body));
+        let limit = scene.server.gauge("used_memory") + (6 << 20);
+        scene.client.ok(&["CONFIG", "SET", "maxmemory-policy", policy]);
+        scene.client.ok(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+        for n in 0..20 {
+            let urls = [0, 1, 2].map(|m| scene.origin.url(&format!("/{n}/{m}")));
+            let bodies = scene.client.array(&["CACHE.MGET", "3", &urls[0], &urls[1], &urls[2]]);
+            let whole = |body: &Value| matches!(body, Value::BulkString(b) if b.len() == 1 << 20);
+            assert!(bodies.iter().all(whole), "{policy} {n}");
+            let key = format!("key {n}");
+            let token = lease(&mut scene.client, &key, &[]);
+            scene.client.ok(&["CACHE.FILL", &key, &token, "value", "60"]);
+        }
+        assert!(scene.server.gauge("evicted_keys") >= 40);
+        assert_eq!(scene.server.gauge("cache_refused_oom"), 0, "{policy}");
+    }
 }
 
 #[test]

@@ -283,9 +283,15 @@ fn a_304_while_writes_are_paused_answers_and_writes_nothing() {
 fn a_304_on_a_full_server_answers_and_leaves_the_entry_as_it_is() {
     let mut scene = Scene::new();
     let url = stale_with_etag(&mut scene, "/a", b"old");
+    let gate = Gate::closed();
+    scene.origin.on("/a", Reply::status(304, "Not Modified").gate(&gate));
     let before = scene.client.bytes(&["GET", &url]);
+    let mut waiter = scene.waiters(&url, 1).remove(0);
+    scene.origin.until_hits("/a", 1);
     scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_eq!(scene.client.text(&["CACHE.GET", &url]), "old");
+    scene.client.text(&["ECHO", "full"]); // a landing goes by what the last command has met with
+    gate.open();
+    assert_eq!(waiter.reply_bytes(), b"old");
     assert_eq!(scene.client.bytes(&["GET", &url]), before);
     assert_eq!(scene.server.gauge("cache_not_stored_oom"), 1);
 }

@@ -33,10 +33,10 @@ fn take_off(table: &mut Table, key: &FlightKey) -> FlightId {
     start(table, key, Filler::Thread)
 }
 
-const HELD: Filler = Filler::Holder { tied: None };
+const HELD: Filler = Filler::Holder { client: 0, tied: false };
 
 fn tied(client: u64) -> Filler {
-    Filler::Holder { tied: Some(client) }
+    Filler::Holder { client, tied: true }
 }
 
 fn token_of(table: &Table, id: FlightId) -> Token {
@@ -225,7 +225,8 @@ fn a_void_lease_keeps_its_token_and_is_as_good_as_new_once_passed_on() {
     let mut table = Table::default();
     let flight = start(&mut table, &key(0, "a"), HELD);
     let token = token_of(&table, flight);
-    assert!(table.void_key(&key(0, "a"), Void::Deleted));
+    join(&mut table, flight, 1);
+    assert_eq!(table.void_key(&key(0, "a"), Void::Deleted), None);
     assert_eq!((table.held_by(token), table.is_void(flight)), (Some(flight), true));
     let filled = filled_by(&mut table, 0, HELD);
     table.pass_on(flight, filled);
@@ -321,11 +322,18 @@ impl Run {
                     self.lose(self.table.held_by(token).unwrap());
                 }
             }
-            Event::Void(db) => self.table.void(db, Void::Flushed),
-            Event::VoidKey(db) => {
-                self.table.void_key(&key(db, "k"), Void::Deleted);
+            Event::Void(db) => {
+                let idle = self.table.void(db, Void::Flushed);
+                self.free(idle);
             }
-            Event::Swap(a, b) => self.table.swap(a, b),
+            Event::VoidKey(db) => {
+                let idle = self.table.void_key(&key(db, "k"), Void::Deleted);
+                self.free(idle);
+            }
+            Event::Swap(a, b) => {
+                let idle = self.table.swap(a, b);
+                self.free(idle);
+            }
             Event::Leave(_) | Event::Land(_) | Event::Lose(_) | Event::Retire(..) => {}
         }
     }
@@ -346,6 +354,14 @@ impl Run {
         if let Some(landed) = self.table.land(flight) {
             self.spent.push(landed.lock.token);
             self.answered.extend(landed.into_waiters());
+        }
+    }
+
+    /// As the server does with void leases that nobody waits for.
+    fn free(&mut self, idle: impl IntoIterator<Item = FlightId>) {
+        for flight in idle {
+            let freed = self.table.land_idle(flight).expect("it is not idle");
+            self.spent.push(freed.lock.token);
         }
     }
 
@@ -377,6 +393,10 @@ impl Run {
         let is_held = |flight: &&Flight<_, _>| matches!(flight.filler, Filler::Holder { .. });
         let held = table.by_id.values().filter(is_held);
         assert_eq!(held.count(), table.leases());
+        assert_eq!(table.by_holder.values().sum::<u64>(), table.leases() as u64);
+        assert!(table.by_holder.values().all(|&held| held > 0));
+        let keys = table.by_id.values().map(|flight| flight.key.name.len() as u64);
+        assert_eq!(table.key_bytes(), keys.sum::<u64>());
         let mut seen = HashSet::new();
         assert!(table.by_tie.values().flatten().all(|token| seen.insert(token)), "tied twice");
         for (&client, tokens) in &table.by_tie {
@@ -385,6 +405,39 @@ impl Run {
             assert!(tokens.iter().all(|token| filler(token) == tied(client)));
         }
     }
+}
+
+#[test]
+fn a_void_lease_is_freed_unless_somebody_waits_for_it() {
+    let mut table = Table::default();
+    let [idle, waited, other] =
+        [(0, "a"), (0, "b"), (1, "c")].map(|(db, name)| start(&mut table, &key(db, name), HELD));
+    let download = take_off(&mut table, &key(0, "d"));
+    let waits = join(&mut table, waited, 1);
+    assert!(table.land_idle(idle).is_none(), "it is not void");
+    assert_eq!(table.void(Some(0), Void::Flushed), [idle]);
+    assert!(table.land_idle(idle).is_some());
+    assert!(table.land_idle(waited).is_none(), "somebody waits for it");
+    assert!(table.land_idle(download).is_none(), "it is no lease");
+    table.leave(waits);
+    assert_eq!(table.void(Some(0), Void::Flushed), [waited], "it was void before");
+    assert_eq!(table.void_key(&key(1, "c"), Void::Deleted), Some(other));
+}
+
+#[test]
+fn leases_are_counted_by_client_and_found_by_key() {
+    let mut table = Table::default();
+    let [one, two] = ["a", "b"].map(|name| start(&mut table, &key(0, name), tied(9)));
+    join(&mut table, one, 1);
+    table.void_key(&key(0, "a"), Void::Deleted);
+    let three = start(&mut table, &key(0, "a"), HELD);
+    assert_eq!((table.leases_by(9), table.leases_by(0), table.leases_by(7)), (2, 1, 0));
+    assert_eq!(table.leases_of(&key(0, "a")), [one, three]);
+    assert_eq!(table.leases_of(&key(1, "a")), []);
+    table.retire(one, Filler::Nobody);
+    table.retire(two, Filler::Copier);
+    assert_eq!((table.leases_by(9), table.losses(one), table.losses(two)), (0, 1, 0));
+    assert_eq!(table.leases_of(&key(0, "a")), [three]);
 }
 
 proptest! {
@@ -408,5 +461,6 @@ proptest! {
         let table = run.table;
         prop_assert_eq!((table.len(), table.waiters(), table.by_key.len()), (0, 0, 0));
         prop_assert_eq!((table.leases(), table.by_tie.len()), (0, 0));
+        prop_assert_eq!((table.by_holder.len(), table.key_bytes()), (0, 0));
     }
 }
