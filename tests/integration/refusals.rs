@@ -46,18 +46,21 @@ fn a_full_server_answers_what_is_there_and_in_the_air_and_starts_nothing() {
 fn a_full_server_answers_whatever_its_policy_and_however_large_the_body() {
     let mut scene = Scene::new();
     let body = "x".repeat(80 << 10);
-    scene.origin.otherwise(move |_| Reply::ok(&body));
     scene.client.ok(&["SET", "forever", "a value"]);
     for policy in ["noeviction", "volatile-ttl", "volatile-lru", "volatile-random"] {
         scene.client.ok(&["CONFIG", "SET", "maxmemory-policy", policy]);
         let before = scene.server.gauge("cache_not_stored_oom");
-        scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
         for n in 1..=2 {
-            let url = scene.origin.url(&format!("/{policy}/{n}"));
-            assert_eq!(scene.client.bytes(&["CACHE.GET", &url]).len(), 80 << 10, "{policy}");
+            let (url, gate) = scene.hold_reply(&format!("/{policy}/{n}"), Reply::ok(&body));
+            let mut waiters = scene.waiters(&url, 1);
+            // A full server starts no download. This one is in the air when the server becomes full.
+            scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+            scene.client.text(&["PING"]); // at a command the server sees that it is full
+            gate.open();
+            assert_eq!(waiters[0].reply_bytes().len(), 80 << 10, "{policy}");
             assert_eq!(scene.server.gauge("cache_not_stored_oom"), before + n, "{policy}");
+            scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
         }
-        scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
     }
     scene.still_works();
 }
