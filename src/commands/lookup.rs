@@ -21,7 +21,6 @@ use crate::server::clock;
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::ReadKey;
 use crate::server::unchanged::Unchanged;
-use crate::server::value::Value;
 
 static NO_OPTIONS: Options<'static> = Options::NONE;
 
@@ -98,7 +97,9 @@ impl Call<'_> {
         if self.options.variant.is_plain() {
             return Ok(Unchanged::read(ctx, &self.url));
         }
-        Ok(Unchanged::read(ctx, &Value::new(&self.key()?)))
+        // The entry of a variant is never short. A `GET` of it would have some servers track its key beside the URL.
+        let open = ReadKey::open_named(ctx, &self.key()?);
+        Ok(open.map(Unchanged::InPlace))
     }
 
     /// Answers the call, in the command's shape: at once, after a flight, or null.
