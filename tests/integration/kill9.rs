@@ -155,6 +155,12 @@ fn all_there(scene: &Scene, stored: &[Stored]) {
 fn what_a_client_was_told_is_stored_outlives_every_kill() {
     let mut scene =
         Scene::with(|server| server.config("appendonly", "yes").config("appendfsync", "always"));
+    if scene
+        .server
+        .excepts_io_threads("a kill may lose what was answered, a plain SET's too (Redis 8)")
+    {
+        return;
+    }
     scene.origin.otherwise(|request| Reply::ok(body_of(&request.path)));
     let mut stored = vec![];
     for round in 0..kills() {

@@ -85,6 +85,9 @@ fn who_hangs_up_leaves_all_flights_and_they_land() {
 #[test]
 fn client_unblock_ends_the_wait_for_all_with_null_or_an_error() {
     let mut scene = Scene::new();
+    if scene.server.excepts_io_threads("CLIENT UNBLOCK answers 0") {
+        return;
+    }
     let gate = Gate::closed();
     let urls = hold_each(&scene, 3, &gate);
     let mut client = scene.server.client();

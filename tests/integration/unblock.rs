@@ -13,6 +13,9 @@ use crate::support::{Client, Value};
 /// Unblocks the second waiter of a flight, and asserts that it gets `reply`.
 fn unblocks(how: &str, reply: &Result<Value, String>) {
     let mut scene = Scene::new();
+    if scene.server.excepts_io_threads("CLIENT UNBLOCK answers 0") {
+        return;
+    }
     let mut flight = scene.take_off("/a");
     let mut waiter = scene.server.client();
     let id = waiter.id();
@@ -127,8 +130,11 @@ impl Drop for Calms<'_> {
 
 /// Has one client lease a key and another wait for it, then runs a command of the holder's and the
 /// unblocking of the waiter in one transaction, so that nothing comes between them.
-fn in_one_breath(command: &[&str]) -> (Scene, Client, String) {
+fn in_one_breath(command: &[&str]) -> Option<(Scene, Client)> {
     let mut scene = Scene::new();
+    if scene.server.excepts_io_threads("CLIENT UNBLOCK answers 0") {
+        return None;
+    }
     let lease = scene.client.array(&["CACHE.LEASE", "k"]);
     let token = String::from_utf8(bytes_of(lease[1].clone())).unwrap();
     let mut waiter = scene.server.client();
@@ -141,12 +147,14 @@ fn in_one_breath(command: &[&str]) -> (Scene, Client, String) {
     scene.client.call(&["CLIENT", "UNBLOCK", &id]).unwrap();
     let replies = scene.client.array(&["EXEC"]);
     assert_eq!(replies, [Value::Okay, Value::Int(1)]);
-    (scene, waiter, token)
+    Some((scene, waiter))
 }
 
 #[test]
 fn a_waiter_unblocked_right_behind_the_fill_gets_one_reply() {
-    let (mut scene, mut waiter, _) = in_one_breath(&["CACHE.FILL", "the value"]);
+    let Some((mut scene, mut waiter)) = in_one_breath(&["CACHE.FILL", "the value"]) else {
+        return;
+    };
     waiter.reply_null();
     assert_eq!(waiter.text(&["GET", "k"]), "the value");
     assert_eq!(scene.client.text(&["GET", "k"]), "the value");
@@ -154,7 +162,9 @@ fn a_waiter_unblocked_right_behind_the_fill_gets_one_reply() {
 
 #[test]
 fn a_waiter_unblocked_right_behind_the_release_takes_no_lease_along() {
-    let (mut scene, mut waiter, _) = in_one_breath(&["CACHE.RELEASE"]);
+    let Some((mut scene, mut waiter)) = in_one_breath(&["CACHE.RELEASE"]) else {
+        return;
+    };
     waiter.reply_null();
     scene.until_all_landed();
     assert_eq!(waiter.text(&["PING"]), "PONG");

@@ -6,7 +6,8 @@
 //! a [`Server`] kills it and removes its folder, and if that happens because
 //! a test failed, the end of the log is printed first.
 //!
-//! `CACHE_GET_SERVER` names the server to run, `redis-server` or a Valkey's.
+//! `CACHE_GET_SERVER` names the server to run, `redis-server` or a Valkey's. `CACHE_GET_IO_THREADS` gives it so many
+//! `io-threads`.
 
 mod log;
 mod process;
@@ -131,6 +132,9 @@ impl Builder {
         if let Some(library) = self.library() {
             command.arg("--loadmodule").arg(library);
         }
+        if let Some(threads) = env::var_os("CACHE_GET_IO_THREADS") {
+            command.arg("--io-threads").arg(threads);
+        }
         for (name, value) in &self.config {
             command.arg(format!("--{name}")).arg(value);
         }
@@ -249,6 +253,16 @@ impl Server {
         };
         let mut parts = version.split('.').map(|part| part.parse::<u32>().expect("no version"));
         (parts.next(), parts.next()) >= (Some(major), Some(minor))
+    }
+
+    /// Whether it has `io-threads`. A test of what the documents except there says so by `what`, and is skipped.
+    pub fn excepts_io_threads(&self, what: &str) -> bool {
+        let pair = self.with_control(|control| control.array(&["CONFIG", "GET", "io-threads"]));
+        let excepts = pair.get(1) != Some(&Value::BulkString(b"1".to_vec()));
+        if excepts {
+            eprintln!("skipped: on a server with io-threads, {what}");
+        }
+        excepts
     }
 
     /// Gives up the support's own connection, which somebody has closed, for a new one.
