@@ -22,7 +22,8 @@ pub enum UrlError {
     NoHost,
     /// It carries a user name or password.
     UserInfo,
-    /// A parser would fetch something else than what is written; here is what, where it is known.
+    /// A parser would fetch something else than what is written; here is what, where it is known, and its beginning
+    /// if it is long.
     NotCanonical(Option<String>),
     /// More than 16 KiB.
     TooLong,
@@ -65,9 +66,19 @@ pub fn parse_url(key: &[u8]) -> Result<Url, UrlError> {
     }
     let url = Url::parse(text).map_err(|_| UrlError::NoHost)?;
     if wanders(text) || path.split('/').any(is_dot_segment) {
-        return Err(UrlError::NotCanonical(Some(url.into())));
+        return Err(UrlError::NotCanonical(Some(shown(url.into()))));
     }
     Ok(url)
+}
+
+/// A canonical form as an error shows it: a caller may send a thousand long URLs, and wait for their errors.
+fn shown(mut form: String) -> String {
+    const LONGEST_SHOWN: usize = 256;
+    if form.len() > LONGEST_SHOWN {
+        form.truncate(form.floor_char_boundary(LONGEST_SHOWN));
+        form.push('…');
+    }
+    form
 }
 
 fn after_scheme(text: &str) -> Option<&str> {
@@ -204,6 +215,14 @@ mod tests {
             None | Some(0) => key,
             Some(length) => &key[open + 1..=open + length],
         }
+    }
+
+    #[test]
+    fn an_error_shows_the_beginning_of_a_long_canonical_form() {
+        let error = parse_url(format!("http://a/../{}", "b".repeat(9000)).as_bytes()).unwrap_err();
+        let line = error.to_string();
+        assert!(line.contains("which is http://a/bbb") && line.ends_with('…'), "{line}");
+        assert!(line.len() < 400, "{line}");
     }
 
     proptest! {

@@ -72,6 +72,13 @@ pub struct VariantCopy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest(String);
 
+impl VariantCopy {
+    /// Whether this is the plain request for a URL, as [`Variant::is_plain`].
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.method, Method::Get) && self.body.is_none() && self.headers.is_empty()
+    }
+}
+
 /// Header names that are not the caller's to set: of one connection, of the message's framing, the proxy's, the
 /// cache's own (RFC 9110 section 7.6.1, RFC 9112 section 6), or such as have the origin take another method.
 const REFUSED: [&str; 21] = [

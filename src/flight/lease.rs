@@ -332,8 +332,10 @@ fn download(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bo
     let Some((options, copy)) = wanted else {
         return false;
     };
+    // The key of a plain call is its URL, whatever it looks like. A caller that names a variant's key has named no URL.
+    let url = if copy.is_plain() { None } else { variant::url_of(&key.name) };
     let wish = Wish {
-        url: variant::url_of(&key.name).unwrap_or(&key.name),
+        url: url.unwrap_or(&key.name),
         key: key.clone(),
         options: &options,
         request: &SharedRequest::copied(copy),

@@ -291,3 +291,40 @@ fn a_refresh_is_no_way_around_a_lease_and_a_variant_is_a_key_of_its_own() {
     assert_eq!(scene.origin.total(), 1);
     at_rest(&scene);
 }
+
+/// A variant's key is a name like any other to who leases it. To who reads it, it is no URL: the download for it would
+/// be another request than the variant's, and its answer would be stored as the variant's.
+#[test]
+fn a_lost_lease_of_a_variants_key_is_downloaded_by_nobody() {
+    let mut scene = Scene::new();
+    let url = scene.serve("/a", Reply::ok("without credentials"));
+    let key = format!("cache:variant:{}:{{{url}}}", "0".repeat(64));
+    let token = scene.client.token(&[&key]);
+    let mut reader = scene.server.client();
+    reader.send(&["CACHE.GET", &key, "600", "0"]);
+    scene.server.until_gauge("cache_waiters", 1);
+    scene.client.release(&key, &token);
+    let error = reader.reply_error();
+    assert!(error.starts_with("ERR invalid url: "), "{error}");
+    assert_eq!(scene.origin.total(), 0);
+    assert!(!scene.exists(&key));
+}
+
+#[test]
+fn a_lost_lease_of_a_variants_key_is_downloaded_as_the_variant() {
+    let mut scene = Scene::new();
+    let url = scene.serve("/a", Reply::ok(BODY));
+    let call = ["CACHE.GET", &url, "600", "0", "HEADER", "X-Key", "mine"];
+    scene.client.text(&call);
+    let keys = scene.client.array(&["KEYS", "cache:variant:*"]);
+    let key = String::from_utf8(crate::support::client::bytes_of(keys[0].clone())).unwrap();
+    scene.client.int(&["DEL", &key]);
+    let token = scene.client.token(&[&key]);
+    let mut reader = scene.server.client();
+    reader.send(&call);
+    scene.server.until_gauge("cache_waiters", 1);
+    scene.client.release(&key, &token);
+    assert_eq!(reader.reply_bytes(), BODY.as_bytes());
+    let asked = scene.origin.requests();
+    assert_eq!(asked.last().and_then(|request| request.header("x-key")), Some("mine"));
+}
