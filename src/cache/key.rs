@@ -72,13 +72,12 @@ pub fn parse_url(key: &[u8]) -> Result<Url, UrlError> {
 }
 
 /// A canonical form as an error shows it: a caller may send a thousand long URLs, and wait for their errors.
-fn shown(mut form: String) -> String {
+fn shown(form: String) -> String {
     const LONGEST_SHOWN: usize = 256;
-    if form.len() > LONGEST_SHOWN {
-        form.truncate(form.floor_char_boundary(LONGEST_SHOWN));
-        form.push('…');
+    if form.len() <= LONGEST_SHOWN {
+        return form;
     }
-    form
+    form.chars().take(LONGEST_SHOWN).chain(['…']).collect()
 }
 
 fn after_scheme(text: &str) -> Option<&str> {
