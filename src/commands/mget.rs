@@ -14,7 +14,7 @@ use crate::cache::options::{Options, Takes};
 use crate::cache::seconds::Millis;
 use crate::config::{SETTINGS, Settings};
 use crate::flight::answer::Source;
-use crate::flight::takeoff::{Prospect, SharedRequest, Wish};
+use crate::flight::takeoff::{Marks, Prospect, SharedRequest, Wish};
 use crate::flight::waiting::{self, Claim, Place, Places};
 use crate::module::{self, Module, STATS};
 use crate::server::args::{Arg, Args};
@@ -67,8 +67,16 @@ impl Command for MGet {
         }
         let options = parsed.map_err(wrong)?;
         let (module, taken) = (module::get(), Places::default());
-        let mut call =
-            Call { ctx, module: &module, settings: &settings, options: &options, now, taken };
+        let marks = Marks::new(ctx); // they are written when the keys are closed, which are opened below
+        let mut call = Call {
+            ctx,
+            module: &module,
+            settings: &settings,
+            options: &options,
+            now,
+            taken,
+            marks: &marks,
+        };
         let urls = || (2..2 + count).filter_map(|index| args.get(index));
         let found = call.open_all(urls());
         if options.refresh || !call.answer_if_all_fresh(&found) {
@@ -87,6 +95,7 @@ struct Call<'a> {
     now: Millis,
     /// The places in which its client will wait.
     taken: Places,
+    marks: &'a Marks<'a>,
 }
 
 /// One of its URLs, looked up.
@@ -211,6 +220,7 @@ impl Call<'_> {
             request,
             settings: self.settings,
             taken: &self.taken,
+            marks: self.marks,
         };
         *patience = wish.patience();
         Ok(match wish.prospect(ctx, module, &found)? {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::answer::write_lease;
-use super::takeoff::{self, LOCK_OUTLIVES, SharedRequest, Wish, new_token};
+use super::takeoff::{self, LOCK_OUTLIVES, Marks, SharedRequest, Wish, new_token};
 use super::waiting::{self, Claim, Places, Recipient, Terms, Waiter};
 use super::{landing, telling};
 use crate::cache::decide::Found;
@@ -48,7 +48,7 @@ pub fn give(
         return Err(waiting::overloaded(Overload::Leases(settings.max_leases)).into());
     }
     let entered = takeoff::check_memory(ctx, module, settings, key)
-        .and_then(|()| takeoff::enter(ctx, module, key, terms.filler()));
+        .and_then(|()| takeoff::enter(&Marks::new(ctx), module, key, terms.filler()));
     let (_, token) = entered.map_err(|error| match error {
         // A key need not be a URL, and so is not told of as one.
         CacheError::Url(_) if key.name.is_empty() => CacheError::EmptyKey,
@@ -339,6 +339,7 @@ fn download(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bo
         request: &SharedRequest::copied(copy),
         settings: &SETTINGS.current(),
         taken: &Places::default(),
+        marks: &Marks::new(ctx),
     };
     if let Err(error) = wish.take_over(ctx, module, flight)
         && let Some(landed) = landing::take_down(ctx, module, flight)

@@ -1,6 +1,6 @@
 //! Take-off: what a call leads to, and what a miss sets in motion.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,40 @@ pub struct Wish<'a> {
     pub settings: &'a Settings,
     /// The places in which the call will wait already.
     pub taken: &'a Places,
+    /// Where the lock keys of the flights that it starts are kept until they may be written.
+    pub marks: &'a Marks<'a>,
+}
+
+/// The lock keys of the flights that a call starts. They are written when this is dropped.
+///
+/// A call reads stored strings where they lie, and one of its keys may be another's lock key. So this is made before
+/// the first key is opened, and dropped after the last is closed.
+pub struct Marks<'a> {
+    ctx: &'a Ctx,
+    marks: RefCell<Vec<(LockMark, Millis)>>,
+}
+
+impl<'a> Marks<'a> {
+    /// Of a call; there are none yet.
+    pub const fn new(ctx: &'a Ctx) -> Self {
+        Self { ctx, marks: RefCell::new(Vec::new()) }
+    }
+
+    fn add(&self, lock: LockMark, lives: Millis) {
+        self.marks.borrow_mut().push((lock, lives));
+    }
+}
+
+impl Drop for Marks<'_> {
+    fn drop(&mut self) {
+        let db = self.ctx.db();
+        for (lock, lives) in self.marks.get_mut().drain(..) {
+            if self.ctx.select(lock.db) {
+                keyspace::mark(self.ctx, &lock, lives);
+            }
+        }
+        self.ctx.select(db);
+    }
 }
 
 /// What a call sends along, copied when the first of its flights needs it, and once for all of them.
@@ -186,7 +220,7 @@ impl Wish<'_> {
         self.check_room(module, &url)?;
         check_memory(ctx, module, self.settings, &self.key)?;
         let task = self.task(module, url, validators)?;
-        let (flight, _) = enter(ctx, module, &self.key, (Filler::Thread, self.span()))?;
+        let (flight, _) = enter(self.marks, module, &self.key, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(flight)
     }
@@ -282,22 +316,23 @@ pub fn check_memory(
     Ok(module.has_room_for_request(settings, bytes).map_err(waiting::overloaded)?)
 }
 
-/// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet.
+/// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet. Its lock key is written
+/// with `marks`.
 ///
 /// # Errors
 /// The key's braces allow no lock key; or the system has no randomness.
 pub fn enter(
-    ctx: &Ctx,
+    marks: &Marks<'_>,
     module: &Module,
     key: &FlightKey,
     (filler, span): (Filler, Millis),
 ) -> Result<(FlightId, Token), CacheError> {
     let token = new_token()?;
     let lock = LockMark { db: key.db, key: lock_key(&key.name)?, token };
-    keyspace::mark(ctx, &lock, span + LOCK_OUTLIVES);
+    marks.add(lock.clone(), span + LOCK_OUTLIVES);
     let mut flights = module.flights();
     let flight = flights.next_flight();
-    let deadline = deadline(ctx, flight, (filler, span));
+    let deadline = deadline(marks.ctx, flight, (filler, span));
     flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)), clock::monotonic());
     Ok((flight, token))
 }

@@ -100,8 +100,11 @@ impl ReadKey {
 
     /// The string it holds; `None` if it is of another type.
     pub fn string(&self) -> Option<&[u8]> {
-        // SAFETY: the key is open, and until it is closed nothing else is written in this callback but a
-        // lock key, which is never this one: the bytes stay where they are while `self` is borrowed.
+        // SAFETY: the key is open, and until it is closed nothing writes to it, so that the bytes stay where they are
+        // while `self` is borrowed. Commands write their lock keys when they have closed all keys
+        // (`flight/takeoff::Marks`); a landing that writes while a key is open writes another. No key expires
+        // meanwhile: the server's clock stands still while a command runs, and a landing opens one key at a time.
+        // Other modules are told by the server not to write in the handlers of keyspace events.
         unsafe { string_at(self.key.as_ptr()) }
     }
 }
