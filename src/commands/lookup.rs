@@ -53,7 +53,7 @@ pub fn on_call(
     } else {
         let limits = || SETTINGS.current().limits();
         let outcome = Options::parse(args.bytes_from(2), takes, now, limits);
-        secrets::hide(ctx, args, 2);
+        secrets::hide_parsed(ctx, args, 2, &outcome);
         parsed = outcome.map_err(wrong)?;
         &parsed
     };

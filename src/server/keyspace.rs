@@ -116,6 +116,26 @@ impl Drop for ReadKey {
     }
 }
 
+/// An open key with its string, which the server is asked for once.
+pub struct ReadString {
+    string: Option<NonNull<[u8]>>,
+    _key: ReadKey,
+}
+
+impl From<ReadKey> for ReadString {
+    fn from(key: ReadKey) -> Self {
+        Self { string: key.string().map(NonNull::from), _key: key }
+    }
+}
+
+impl ReadString {
+    /// As [`ReadKey::string`].
+    pub fn string(&self) -> Option<&[u8]> {
+        // SAFETY: the key is open for as long as `self` is there; else as in `ReadKey::string`.
+        self.string.map(|string| unsafe { string.as_ref() })
+    }
+}
+
 const fn mode(flags: u32) -> c_int {
     flags.cast_signed()
 }
