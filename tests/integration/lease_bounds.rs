@@ -95,7 +95,8 @@ fn the_names_of_leases_count_as_requests_do() {
     // Each is kept five times.
     let tokens: Vec<_> = (0..12).map(|n| scene.client.token(&[&key(n), "TTL", "600"])).collect();
     let error = refused(&mut scene.client, &[&key(12)]);
-    let wanted = "OVERLOADED requests in the air take 1048576 bytes (cache.max-request-memory)";
+    let wanted =
+        "OVERLOADED requests in the air may take 1048576 bytes together (cache.max-request-memory)";
     assert_eq!(error, wanted);
     let token = scene.client.token(&["short"]);
     scene.client.release("short", &token);
