@@ -159,8 +159,7 @@ impl Call<'_> {
             Prospect::ServeAndRefresh => {
                 count_served(Source::Stale);
                 write_found(ctx, shape, found, Source::Stale);
-                // It is answered; that the refresh cannot be started is counted, and no news to it.
-                let _ = wish.lead(ctx, &module, found);
+                wish.refresh(ctx, &module, found);
             }
             Prospect::Wait(flight, source) => {
                 let claim = wish.claim(&module, flight)?;

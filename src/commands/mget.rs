@@ -229,8 +229,7 @@ impl Miss<'_> {
         Ok(match wish.prospect(ctx, module, &found)? {
             Prospect::Serve(source) => Asked::Found(source),
             Prospect::ServeAndRefresh => {
-                // It is answered; that the refresh cannot be started is counted, and no news to it.
-                let _ = wish.lead(ctx, module, &found);
+                wish.refresh(ctx, module, &found);
                 Asked::Found(Source::Stale)
             }
             Prospect::Wait(flight, _) => Asked::Coming(flight, wish.claim(module, flight)?),

@@ -225,6 +225,18 @@ impl Wish<'_> {
         Ok(flight)
     }
 
+    /// Starts a flight behind a stale entry, with which its caller is answered. That it cannot be started is counted,
+    /// and no news to the caller. Where there is no room for it, the next one is tried after the pause that follows a
+    /// failed refresh: each try costs more than the hit itself.
+    pub fn refresh(&self, ctx: &Ctx, module: &Module, found: &Found<'_>) {
+        let refused = self.lead(ctx, module, found).err();
+        if let Some(CacheError::OutOfMemory | CacheError::Fetch(FetchError::Overloaded(_))) =
+            refused
+        {
+            landing::pause_refreshes(module, &self.key);
+        }
+    }
+
     /// Has a flight whose holder is lost filled by a download.
     ///
     /// # Errors
