@@ -249,6 +249,7 @@ impl Wish<'_> {
     ) -> Result<(), CacheError> {
         let url = parse_url(self.url)?;
         self.check_room(module, &url)?;
+        check_not_full(ctx, &self.key)?; // its key is counted already
         let task = self.task(module, url, None)?;
         lease::pass_on(ctx, module, flight, (Filler::Thread, self.span()))?;
         send(module, flight, task);
@@ -320,12 +321,17 @@ pub fn check_memory(
     settings: &Settings,
     key: &FlightKey,
 ) -> Result<(), CacheError> {
+    check_not_full(ctx, key)?;
+    let bytes = KEY_COPIES * key.name.len() as u64;
+    Ok(module.has_room_for_request(settings, bytes).map_err(waiting::overloaded)?)
+}
+
+fn check_not_full(ctx: &Ctx, key: &FlightKey) -> Result<(), CacheError> {
     if memory::is_out(ctx, &lock_key(&key.name)?) {
         STATS.refused_oom.bump();
         return Err(CacheError::OutOfMemory);
     }
-    let bytes = KEY_COPIES * key.name.len() as u64;
-    Ok(module.has_room_for_request(settings, bytes).map_err(waiting::overloaded)?)
+    Ok(())
 }
 
 /// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet. Its lock key is written
