@@ -71,7 +71,7 @@ fn answer_without_fresh(
     let key = FlightKey { db: ctx.db(), name: name.to_vec() };
     let terms = Terms {
         ttl: options.ttl.unwrap_or(settings.lease_ttl.min(settings.max_lease_ttl)),
-        client: ctx.client_id(),
+        client: if ctx.is_script() { lease::A_SCRIPT } else { ctx.client_id() },
         tied: options.tied,
     };
     let around = Circumstances {
