@@ -126,7 +126,7 @@ pub enum Overload {
     Waiters,
     /// The replies to all who wait would not fit into `max-reply-memory`.
     Replies,
-    /// The requests of all flights take as many bytes as `max-request-memory` allows: so many.
+    /// The requests and keys of all flights would take more bytes than `max-request-memory` allows: so many.
     Requests(u64),
     /// As many leases are held as `max-leases` allows: so many.
     Leases(u64),
@@ -144,7 +144,7 @@ impl fmt::Display for Overload {
             Self::Requests(most) => {
                 return write!(
                     f,
-                    "requests in the air take {most} bytes (cache.max-request-memory)"
+                    "requests in the air may take {most} bytes together (cache.max-request-memory)"
                 );
             }
             Self::Leases(most) => {

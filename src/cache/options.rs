@@ -56,6 +56,11 @@ impl<'a> Options<'a> {
         variant: Variant::PLAIN,
     };
 
+    /// Whether it has a body or headers, which are secrets or may be.
+    pub const fn has_secrets(&self) -> bool {
+        self.variant.body.is_some() || !self.variant.headers.is_empty()
+    }
+
     /// Parses what stands behind the URL. `limits` is asked only by a call that has a body or headers.
     ///
     /// # Errors
@@ -265,6 +270,20 @@ mod tests {
         assert_eq!(options.variant.body, Some(&b"x"[..]));
         assert_eq!(options.variant.headers.len(), 2);
         assert!(parse("METHOD GET").unwrap().variant.is_plain());
+    }
+
+    #[test]
+    fn a_body_and_headers_are_secrets_and_nothing_else_is() {
+        for (words, wanted) in [
+            ("60 5 STALE 1 REFRESH NOWAIT METHOD POST", false),
+            ("METHOD POST BODY x", true),
+            ("60 header a 1", true),
+        ] {
+            assert_eq!(parse(words).unwrap().has_secrets(), wanted, "{words}");
+        }
+        let empty = [&b"METHOD"[..], b"POST", b"BODY", b""].into_iter();
+        let empty = Options::parse(empty, Takes::All, 1_700_000_000_000, || LIMITS).unwrap();
+        assert!(empty.has_secrets());
     }
 
     #[test]

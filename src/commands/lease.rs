@@ -11,8 +11,8 @@ use crate::cache::lease::LeaseOptions;
 use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
 use crate::flight::answer::{Shape, Source, write_found, write_lease, write_stale};
-use crate::flight::lease;
 use crate::flight::waiting::{self, Claim, Places, Terms};
+use crate::flight::{landing, lease};
 use crate::module::{self, STATS};
 use crate::server::args::Args;
 use crate::server::clock;
@@ -71,7 +71,7 @@ fn answer_without_fresh(
     let key = FlightKey { db: ctx.db(), name: name.to_vec() };
     let terms = Terms {
         ttl: options.ttl.unwrap_or(settings.lease_ttl.min(settings.max_lease_ttl)),
-        client: ctx.client_id(),
+        client: if ctx.is_script() { lease::A_SCRIPT } else { ctx.client_id() },
         tied: options.tied,
     };
     let around = Circumstances {
@@ -90,7 +90,12 @@ fn answer_without_fresh(
             let token = match lease::give(ctx, &module, &settings, &key, terms) {
                 Ok(token) => Some(token),
                 // The caller has its value; that nobody renews it just now is counted, and no news to it.
-                Err(CacheError::Fetch(FetchError::Overloaded(_)) | CacheError::OutOfMemory) => None,
+                Err(CacheError::Fetch(FetchError::Overloaded(_))) => None,
+                // To find that out costs more than the value itself: so the next try comes after a pause.
+                Err(CacheError::OutOfMemory) => {
+                    landing::pause_refreshes(&module, &key);
+                    None
+                }
                 Err(error) => return Err(error),
             };
             count_served(Source::Stale);

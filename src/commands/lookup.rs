@@ -13,7 +13,7 @@ use crate::cache::options::{Options, Takes};
 use crate::cache::seconds::Millis;
 use crate::config::SETTINGS;
 use crate::flight::answer::{Shape, Source, write_found};
-use crate::flight::takeoff::{Prospect, SharedRequest, Wish};
+use crate::flight::takeoff::{Marks, Prospect, SharedRequest, Wish};
 use crate::flight::waiting::{self, Places};
 use crate::module::{self, STATS};
 use crate::server::args::{Arg, Args};
@@ -53,7 +53,7 @@ pub fn on_call(
     } else {
         let limits = || SETTINGS.current().limits();
         let outcome = Options::parse(args.bytes_from(2), takes, now, limits);
-        secrets::hide(ctx, args, 2);
+        secrets::hide_parsed(ctx, args, 2, &outcome);
         parsed = outcome.map_err(wrong)?;
         &parsed
     };
@@ -77,18 +77,6 @@ impl Call<'_> {
         self.url.bytes().len() > LONGEST
     }
 
-    /// Opens the entry.
-    ///
-    /// # Errors
-    /// As [`Call::key`].
-    #[inline(always)]
-    pub fn open(&self, ctx: &Ctx) -> Result<Option<ReadKey>, CacheError> {
-        if self.options.variant.is_plain() {
-            return Ok(ReadKey::open(ctx, self.url));
-        }
-        Ok(ReadKey::open_named(ctx, &self.key()?))
-    }
-
     /// Reads the entry without a change to how the server keeps it.
     ///
     /// # Errors
@@ -108,14 +96,35 @@ impl Call<'_> {
     /// The key holds no string, or no flight can be started.
     #[inline(always)]
     pub fn answer(&self, ctx: &Ctx, shape: Shape) -> Result<(), CacheError> {
-        let open = self.open(ctx)?;
+        if !self.options.variant.is_plain() {
+            return self.answer_variant(ctx, shape);
+        }
+        let open = ReadKey::open(ctx, self.url);
+        self.answer_opened(ctx, shape, open, Cow::Borrowed(self.url.bytes()))
+    }
+
+    #[inline(never)]
+    fn answer_variant(&self, ctx: &Ctx, shape: Shape) -> Result<(), CacheError> {
+        let key = self.key()?;
+        let open = ReadKey::open_named(ctx, &key);
+        self.answer_opened(ctx, shape, open, key)
+    }
+
+    #[inline(always)]
+    fn answer_opened(
+        &self,
+        ctx: &Ctx,
+        shape: Shape,
+        open: Option<ReadKey>,
+        key: Cow<'_, [u8]>,
+    ) -> Result<(), CacheError> {
         let found = judge(open.as_ref(), self.options.stale, self.now)?;
         if !self.options.refresh && matches!(found, Found::Fresh(_) | Found::Bare(_)) {
             STATS.hits.bump_alone();
             write_found(ctx, shape, &found, Source::Hit);
             return Ok(());
         }
-        self.answer_without_fresh(ctx, shape, &found)
+        self.answer_without_fresh(ctx, shape, open, key)
     }
 
     #[cold]
@@ -123,19 +132,24 @@ impl Call<'_> {
         &self,
         ctx: &Ctx,
         shape: Shape,
-        found: &Found<'_>,
+        open: Option<ReadKey>,
+        key: Cow<'_, [u8]>,
     ) -> Result<(), CacheError> {
         if self.is_too_long() {
             return Err(UrlError::TooLong.into()); // before it is copied
         }
         let (module, settings) = (module::get(), SETTINGS.current());
+        let marks = Marks::new(ctx);
+        let open = open; // so that it is closed before the marks are written
+        let found = &judge(open.as_ref(), self.options.stale, self.now)?;
         let wish = Wish {
             url: self.url.bytes(),
-            key: FlightKey { db: ctx.db(), name: self.key()?.into_owned() },
+            key: FlightKey { db: ctx.db(), name: key.into_owned() },
             options: self.options,
             request: &SharedRequest::new(&self.options.variant),
             settings: &settings,
             taken: &Places::default(),
+            marks: &marks,
         };
         match wish.prospect(ctx, &module, found)? {
             Prospect::Serve(source) => {
@@ -145,8 +159,7 @@ impl Call<'_> {
             Prospect::ServeAndRefresh => {
                 count_served(Source::Stale);
                 write_found(ctx, shape, found, Source::Stale);
-                // It is answered; that the refresh cannot be started is counted, and no news to it.
-                let _ = wish.lead(ctx, &module, found);
+                wish.refresh(ctx, &module, found);
             }
             Prospect::Wait(flight, source) => {
                 let claim = wish.claim(&module, flight)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::arguments as arg;
-use super::lookup::{count_served, judge};
+use super::lookup::{count_served, judge_string};
 use super::secrets;
 use crate::cache::decide::Found;
 use crate::cache::error::{ArgumentError, CacheError, Overload};
@@ -14,14 +14,14 @@ use crate::cache::options::{Options, Takes};
 use crate::cache::seconds::Millis;
 use crate::config::{SETTINGS, Settings};
 use crate::flight::answer::Source;
-use crate::flight::takeoff::{Prospect, SharedRequest, Wish};
+use crate::flight::takeoff::{Marks, Prospect, SharedRequest, Wish};
 use crate::flight::waiting::{self, Claim, Place, Places};
 use crate::module::{self, Module, STATS};
 use crate::server::args::{Arg, Args};
 use crate::server::clock;
 use crate::server::command::{Command, KeyUse, Keys, Spec};
 use crate::server::ctx::Ctx;
-use crate::server::keyspace::ReadKey;
+use crate::server::keyspace::{ReadKey, ReadString};
 
 /// Answers the bodies cached under several URLs, downloading in parallel those that are not there.
 pub struct MGet;
@@ -57,22 +57,23 @@ impl Command for MGet {
             secrets::hide(ctx, args, 1);
             return Err(wrong(ArgumentError::KeyCount));
         };
-        let settings = SETTINGS.current();
         let rest = args.bytes_from(2 + count);
-        let parsed = Options::parse(rest, Takes::All, now, || settings.limits());
-        secrets::hide(ctx, args, 2 + count);
-        if count as u64 > settings.max_urls {
-            let (count, most) = (count as u64, settings.max_urls);
-            return Err(wrong(ArgumentError::TooManyUrls { count, most }));
+        let parsed = Options::parse(rest, Takes::All, now, || SETTINGS.current().limits());
+        secrets::hide_parsed(ctx, args, 2 + count, &parsed);
+        let (given, most) = (count as u64, SETTINGS.look(|settings| settings.max_urls));
+        if given > most {
+            return Err(wrong(ArgumentError::TooManyUrls { count: given, most }));
         }
-        let options = parsed.map_err(wrong)?;
-        let (module, taken) = (module::get(), Places::default());
-        let mut call =
-            Call { ctx, module: &module, settings: &settings, options: &options, now, taken };
+        let options = &parsed.map_err(wrong)?;
+        let marks = Marks::new(ctx); // they are written when the keys are closed, which are opened below
+        let call = Call { ctx, options, now };
         let urls = || (2..2 + count).filter_map(|index| args.get(index));
         let found = call.open_all(urls());
         if options.refresh || !call.answer_if_all_fresh(&found) {
-            call.answer_each(urls().zip(&found));
+            let (module, settings) = (&module::get(), &SETTINGS.current());
+            let taken = Places::default();
+            let miss = Miss { call: &call, module, settings, taken, marks: &marks };
+            miss.answer_each(urls().zip(&found));
         }
         Ok(())
     }
@@ -81,27 +82,33 @@ impl Command for MGet {
 /// A call for several URLs.
 struct Call<'a> {
     ctx: &'a Ctx,
-    module: &'a Module,
-    settings: &'a Settings,
     options: &'a Options<'a>,
     now: Millis,
+}
+
+/// Such a call, when not all that it asks for is there and fresh.
+struct Miss<'a> {
+    call: &'a Call<'a>,
+    module: &'a Module,
+    settings: &'a Settings,
     /// The places in which its client will wait.
     taken: Places,
+    marks: &'a Marks<'a>,
 }
 
 /// One of its URLs, looked up.
 struct Looked {
     /// The key of its entry, where that is not the URL itself.
     variant_key: Option<Vec<u8>>,
-    open: Option<ReadKey>,
+    /// Its string, looked at before the next key is opened. The server may put another string in the place of a small
+    /// one when that is first looked at. Whoever had opened the same key before, for a URL that is listed twice, would
+    /// look at the old one.
+    open: Option<ReadString>,
 }
 
 impl Looked {
     fn new(variant_key: Option<Vec<u8>>, open: Option<ReadKey>) -> Self {
-        // The server may put another string in the place of a small one when that is first looked at. Whoever had
-        // opened the same key before, for a URL that is listed twice, would look at the old one.
-        let _ = open.as_ref().map(ReadKey::string);
-        Self { variant_key, open }
+        Self { variant_key, open: open.map(Into::into) }
     }
 }
 
@@ -134,7 +141,10 @@ impl Call<'_> {
     }
 
     fn judge<'b>(&self, looked: &'b Looked) -> Result<Found<'b>, CacheError> {
-        judge(looked.open.as_ref(), self.options.stale, self.now)
+        let open = looked.open.as_ref();
+        open.map_or(Ok(Found::Nothing), |open| {
+            judge_string(open.string(), self.options.stale, self.now)
+        })
     }
 
     /// The common case, which needs no blocking and no copies: everything is there, and fresh.
@@ -161,12 +171,14 @@ impl Call<'_> {
     fn body<'b>(&self, looked: &'b Looked) -> &'b [u8] {
         self.judge(looked).ok().and_then(|found| found.body()).unwrap_or_default()
     }
+}
 
+impl Miss<'_> {
     fn answer_each<'b>(
-        &mut self,
+        mut self,
         urls: impl Iterator<Item = (Arg<'b>, &'b Result<Looked, UrlError>)>,
     ) {
-        let request = SharedRequest::new(&self.options.variant);
+        let request = SharedRequest::new(&self.call.options.variant);
         let mut patience = 0;
         let mut all = Vec::new();
         for (url, looked) in urls {
@@ -194,12 +206,12 @@ impl Call<'_> {
         request: &SharedRequest<'_>,
         patience: &mut Millis,
     ) -> Result<Asked, CacheError> {
-        let (ctx, module) = (self.ctx, self.module);
-        let found = self.judge(looked)?;
+        let (&Call { ctx, options, .. }, module) = (self.call, self.module);
+        let found = self.call.judge(looked)?;
         if url.len() > LONGEST {
             // Before it is copied: nothing of this length has a flight.
             return match found.body() {
-                Some(_) if !self.options.refresh => Ok(Asked::Found(Source::Hit)),
+                Some(_) if !options.refresh => Ok(Asked::Found(Source::Hit)),
                 _ => Err(UrlError::TooLong.into()),
             };
         }
@@ -207,17 +219,17 @@ impl Call<'_> {
         let wish = Wish {
             url,
             key: FlightKey { db: ctx.db(), name },
-            options: self.options,
+            options,
             request,
             settings: self.settings,
             taken: &self.taken,
+            marks: self.marks,
         };
         *patience = wish.patience();
         Ok(match wish.prospect(ctx, module, &found)? {
             Prospect::Serve(source) => Asked::Found(source),
             Prospect::ServeAndRefresh => {
-                // It is answered; that the refresh cannot be started is counted, and no news to it.
-                let _ = wish.lead(ctx, module, &found);
+                wish.refresh(ctx, module, &found);
                 Asked::Found(Source::Stale)
             }
             Prospect::Wait(flight, _) => Asked::Coming(flight, wish.claim(module, flight)?),
@@ -227,15 +239,16 @@ impl Call<'_> {
 
     /// Answers a call that need not wait: nothing is copied.
     fn answer_now(&self, all: &[OneUrl<'_>]) {
-        self.ctx.reply_array(all.len());
+        let ctx = self.call.ctx;
+        ctx.reply_array(all.len());
         for (looked, asked) in all {
             match (looked, asked) {
                 (Ok(looked), Ok(Asked::Found(source))) => {
                     count_served(*source);
-                    self.reply_found(looked);
+                    self.call.reply_found(looked);
                 }
-                (_, Err(error)) => self.ctx.reply_error(&error.to_string()),
-                _ => self.ctx.reply_null(),
+                (_, Err(error)) => ctx.reply_error(&error.to_string()),
+                _ => ctx.reply_null(),
             }
         }
     }
@@ -254,7 +267,7 @@ impl Call<'_> {
                     Place::Missing
                 }
                 (Ok(looked), Ok(Asked::Found(source))) => {
-                    let body = self.body(looked);
+                    let body = self.call.body(looked);
                     if self.module.has_room_for_reply(body.len()) {
                         reserved.add(body.len());
                         count_served(source);
@@ -271,6 +284,6 @@ impl Call<'_> {
                 _ => Place::Null,
             });
         }
-        waiting::wait_for_all(self.ctx, self.module, places, flights, patience);
+        waiting::wait_for_all(self.call.ctx, self.module, places, flights, patience);
     }
 }

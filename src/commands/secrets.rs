@@ -3,8 +3,23 @@
 //! Hidden are the values of `HEADER`, and `BODY`. A token is hidden by the commands that take one. A call that is
 //! refused is shown there too, and so hides them as well.
 
+use crate::cache::error::ArgumentError;
+use crate::cache::options::Options;
 use crate::server::args::Args;
 use crate::server::ctx::Ctx;
+
+/// Hides what is secret among the arguments from `from` on, if anything is, by what came of reading them: most calls
+/// have no secrets, and are not looked through. One that is refused is, since it may.
+pub fn hide_parsed(
+    ctx: &Ctx,
+    args: &Args<'_>,
+    from: usize,
+    parsed: &Result<Options<'_>, ArgumentError>,
+) {
+    if parsed.as_ref().map_or(true, Options::has_secrets) {
+        hide(ctx, args, from);
+    }
+}
 
 /// Hides what is secret among the arguments from `from` on. They must have been read: see [`Ctx::redact`].
 pub fn hide(ctx: &Ctx, args: &Args<'_>, from: usize) {

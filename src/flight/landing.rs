@@ -217,12 +217,17 @@ pub fn hold_back(ctx: &Ctx, module: &Module, key: &FlightKey) -> bool {
     if !ctx.select(key.db) || !keyspace::exists(ctx, &key.name) {
         return false;
     }
+    pause_refreshes(module, key);
+    true
+}
+
+/// As [`hold_back`], of an entry that is there.
+pub fn pause_refreshes(module: &Module, key: &FlightKey) {
     let now = clock::monotonic();
     let pause = SETTINGS.current().refresh_backoff;
     if pause > 0 {
         module.backoff().failed(key.clone(), now + pause, now);
     }
-    true
 }
 
 /// Removes a flight's lock key, and answers all who wait with an error.

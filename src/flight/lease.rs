@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::answer::write_lease;
-use super::takeoff::{self, LOCK_OUTLIVES, SharedRequest, Wish, new_token};
+use super::takeoff::{self, LOCK_OUTLIVES, Marks, SharedRequest, Wish, new_token};
 use super::waiting::{self, Claim, Places, Recipient, Terms, Waiter};
 use super::{landing, telling};
 use crate::cache::decide::Found;
@@ -31,6 +31,10 @@ impl Terms {
     }
 }
 
+/// The holder of a lease that a script was given. Whose script it is the server does not tell: it has one client for
+/// all, and the numbers of others begin with 1.
+pub const A_SCRIPT: u64 = 0;
+
 /// Gives the lease of a key that has no flight.
 ///
 /// # Errors
@@ -48,7 +52,7 @@ pub fn give(
         return Err(waiting::overloaded(Overload::Leases(settings.max_leases)).into());
     }
     let entered = takeoff::check_memory(ctx, module, settings, key)
-        .and_then(|()| takeoff::enter(ctx, module, key, terms.filler()));
+        .and_then(|()| takeoff::enter(&Marks::new(ctx), module, key, terms.filler()));
     let (_, token) = entered.map_err(|error| match error {
         // A key need not be a URL, and so is not told of as one.
         CacheError::Url(_) if key.name.is_empty() => CacheError::EmptyKey,
@@ -59,13 +63,13 @@ pub fn give(
     Ok(token)
 }
 
-/// Whether this client may hold one more lease.
+/// Whether this client may hold one more lease. Scripts may, as far as this bound goes.
 ///
 /// # Errors
 /// It holds as many as it may.
 pub fn check_room_for(module: &Module, settings: &Settings, client: u64) -> Result<(), FetchError> {
     let most = settings.max_leases_per_client;
-    if module.flights().leases_by(client) >= most {
+    if client != A_SCRIPT && module.flights().leases_by(client) >= most {
         return Err(waiting::overloaded(Overload::LeasesOfClient(most)));
     }
     Ok(())
@@ -341,6 +345,7 @@ fn download(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bo
         request: &SharedRequest::copied(copy),
         settings: &SETTINGS.current(),
         taken: &Places::default(),
+        marks: &Marks::new(ctx),
     };
     if let Err(error) = wish.take_over(ctx, module, flight)
         && let Some(landed) = landing::take_down(ctx, module, flight)

@@ -1,6 +1,6 @@
 //! Take-off: what a call leads to, and what a miss sets in motion.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,40 @@ pub struct Wish<'a> {
     pub settings: &'a Settings,
     /// The places in which the call will wait already.
     pub taken: &'a Places,
+    /// Where the lock keys of the flights that it starts are kept until they may be written.
+    pub marks: &'a Marks<'a>,
+}
+
+/// The lock keys of the flights that a call starts. They are written when this is dropped.
+///
+/// A call reads stored strings where they lie, and one of its keys may be another's lock key. So this is made before
+/// the first key is opened, and dropped after the last is closed.
+pub struct Marks<'a> {
+    ctx: &'a Ctx,
+    marks: RefCell<Vec<(LockMark, Millis)>>,
+}
+
+impl<'a> Marks<'a> {
+    /// Of a call; there are none yet.
+    pub const fn new(ctx: &'a Ctx) -> Self {
+        Self { ctx, marks: RefCell::new(Vec::new()) }
+    }
+
+    fn add(&self, lock: LockMark, lives: Millis) {
+        self.marks.borrow_mut().push((lock, lives));
+    }
+}
+
+impl Drop for Marks<'_> {
+    fn drop(&mut self) {
+        let db = self.ctx.db();
+        for (lock, lives) in self.marks.get_mut().drain(..) {
+            if self.ctx.select(lock.db) {
+                keyspace::mark(self.ctx, &lock, lives);
+            }
+        }
+        self.ctx.select(db);
+    }
 }
 
 /// What a call sends along, copied when the first of its flights needs it, and once for all of them.
@@ -186,9 +220,21 @@ impl Wish<'_> {
         self.check_room(module, &url)?;
         check_memory(ctx, module, self.settings, &self.key)?;
         let task = self.task(module, url, validators)?;
-        let (flight, _) = enter(ctx, module, &self.key, (Filler::Thread, self.span()))?;
+        let (flight, _) = enter(self.marks, module, &self.key, (Filler::Thread, self.span()))?;
         send(module, flight, task);
         Ok(flight)
+    }
+
+    /// Starts a flight behind a stale entry, with which its caller is answered. That it cannot be started is counted,
+    /// and no news to the caller. Where there is no room for it, the next one is tried after the pause that follows a
+    /// failed refresh: each try costs more than the hit itself.
+    pub fn refresh(&self, ctx: &Ctx, module: &Module, found: &Found<'_>) {
+        let refused = self.lead(ctx, module, found).err();
+        if let Some(CacheError::OutOfMemory | CacheError::Fetch(FetchError::Overloaded(_))) =
+            refused
+        {
+            landing::pause_refreshes(module, &self.key);
+        }
     }
 
     /// Has a flight whose holder is lost filled by a download.
@@ -203,6 +249,7 @@ impl Wish<'_> {
     ) -> Result<(), CacheError> {
         let url = parse_url(self.url)?;
         self.check_room(module, &url)?;
+        check_not_full(ctx, &self.key)?; // its key is counted already
         let task = self.task(module, url, None)?;
         lease::pass_on(ctx, module, flight, (Filler::Thread, self.span()))?;
         send(module, flight, task);
@@ -274,30 +321,36 @@ pub fn check_memory(
     settings: &Settings,
     key: &FlightKey,
 ) -> Result<(), CacheError> {
-    if memory::is_out(ctx, &lock_key(&key.name)?) {
-        STATS.refused_oom.bump();
-        return Err(CacheError::OutOfMemory);
-    }
+    check_not_full(ctx, key)?;
     let bytes = KEY_COPIES * key.name.len() as u64;
     Ok(module.has_room_for_request(settings, bytes).map_err(waiting::overloaded)?)
 }
 
-/// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet.
+fn check_not_full(ctx: &Ctx, key: &FlightKey) -> Result<(), CacheError> {
+    if memory::is_out(ctx, &lock_key(&key.name)?) {
+        STATS.refused_oom.bump();
+        return Err(CacheError::OutOfMemory);
+    }
+    Ok(())
+}
+
+/// Starts a flight for a key, that somebody fills within so long; nobody waits for it yet. Its lock key is written
+/// with `marks`.
 ///
 /// # Errors
 /// The key's braces allow no lock key; or the system has no randomness.
 pub fn enter(
-    ctx: &Ctx,
+    marks: &Marks<'_>,
     module: &Module,
     key: &FlightKey,
     (filler, span): (Filler, Millis),
 ) -> Result<(FlightId, Token), CacheError> {
     let token = new_token()?;
     let lock = LockMark { db: key.db, key: lock_key(&key.name)?, token };
-    keyspace::mark(ctx, &lock, span + LOCK_OUTLIVES);
+    marks.add(lock.clone(), span + LOCK_OUTLIVES);
     let mut flights = module.flights();
     let flight = flights.next_flight();
-    let deadline = deadline(ctx, flight, (filler, span));
+    let deadline = deadline(marks.ctx, flight, (filler, span));
     flights.take_off(flight, key.clone(), (lock, filler, Some(deadline)), clock::monotonic());
     Ok((flight, token))
 }

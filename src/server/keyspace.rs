@@ -100,8 +100,11 @@ impl ReadKey {
 
     /// The string it holds; `None` if it is of another type.
     pub fn string(&self) -> Option<&[u8]> {
-        // SAFETY: the key is open, and until it is closed nothing else is written in this callback but a
-        // lock key, which is never this one: the bytes stay where they are while `self` is borrowed.
+        // SAFETY: the key is open, and until it is closed nothing writes to it, so that the bytes stay where they are
+        // while `self` is borrowed. Commands write their lock keys when they have closed all keys
+        // (`flight/takeoff::Marks`); a landing that writes while a key is open writes another. No key expires
+        // meanwhile: the server's clock stands still while a command runs, and a landing opens one key at a time.
+        // Other modules are told by the server not to write in the handlers of keyspace events.
         unsafe { string_at(self.key.as_ptr()) }
     }
 }
@@ -110,6 +113,26 @@ impl Drop for ReadKey {
     fn drop(&mut self) {
         // SAFETY: opened in `open`, closed here alone.
         unsafe { api!(RedisModule_CloseKey(self.key.as_ptr())) };
+    }
+}
+
+/// An open key with its string, which the server is asked for once.
+pub struct ReadString {
+    string: Option<NonNull<[u8]>>,
+    _key: ReadKey,
+}
+
+impl From<ReadKey> for ReadString {
+    fn from(key: ReadKey) -> Self {
+        Self { string: key.string().map(NonNull::from), _key: key }
+    }
+}
+
+impl ReadString {
+    /// As [`ReadKey::string`].
+    pub fn string(&self) -> Option<&[u8]> {
+        // SAFETY: the key is open for as long as `self` is there; else as in `ReadKey::string`.
+        self.string.map(|string| unsafe { string.as_ref() })
     }
 }
 

@@ -122,6 +122,15 @@ impl<S: Clone + Default> Store<S> {
         current.clone().unwrap_or_default()
     }
 
+    /// Looks at one of them, for a call that needs no more.
+    pub fn look<T>(&self, look: impl FnOnce(&S) -> T) -> T {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some(settings) => look(settings),
+            None => look(&S::default()),
+        }
+    }
+
     /// Forgets all, at unload.
     pub fn clear(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;

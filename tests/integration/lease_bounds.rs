@@ -60,6 +60,32 @@ fn one_client_holds_no_more_leases_than_allowed() {
 }
 
 #[test]
+fn what_scripts_are_given_counts_for_no_client_and_for_all_together() {
+    const SCRIPT: &str = "return redis.pcall('CACHE.LEASE', KEYS[1], 'TTL', '600')";
+    let mut scene = Scene::with(|server| {
+        server.config("cache.max-leases-per-client", "2").config("cache.max-leases", "6")
+    });
+    let mut clients = scene.server.clients(2);
+    let mut held = vec![];
+    for n in 0..4 {
+        let key = format!("script {n}");
+        let reply = clients[n % 2].array(&["EVAL", SCRIPT, "1", &key]);
+        held.push((key, crate::fleet::token_of(reply)));
+    }
+    for key in ["a", "b"] {
+        held.push((key.to_owned(), clients[0].token(&[key, "TTL", "600"])));
+    }
+    let wanted = "OVERLOADED this client holds 2 leases (cache.max-leases-per-client)";
+    assert_eq!(refused(&mut clients[0], &["c"]), wanted);
+    let wanted = "OVERLOADED 6 leases are held (cache.max-leases)";
+    assert_eq!(clients[1].error(&["EVAL", SCRIPT, "1", "c"]), wanted);
+    for (key, token) in held {
+        scene.client.release(&key, &token);
+    }
+    at_rest(&scene);
+}
+
+#[test]
 fn zero_allows_no_leases_at_all() {
     for setting in ["cache.max-leases", "cache.max-leases-per-client"] {
         let mut scene = Scene::with(|server| server.config(setting, "0"));
@@ -95,7 +121,8 @@ fn the_names_of_leases_count_as_requests_do() {
     // Each is kept five times.
     let tokens: Vec<_> = (0..12).map(|n| scene.client.token(&[&key(n), "TTL", "600"])).collect();
     let error = refused(&mut scene.client, &[&key(12)]);
-    let wanted = "OVERLOADED requests in the air take 1048576 bytes (cache.max-request-memory)";
+    let wanted =
+        "OVERLOADED requests in the air may take 1048576 bytes together (cache.max-request-memory)";
     assert_eq!(error, wanted);
     let token = scene.client.token(&["short"]);
     scene.client.release("short", &token);

@@ -243,6 +243,26 @@ fn a_download_that_finds_no_room_takes_nothing_over_and_all_are_told() {
 }
 
 #[test]
+fn a_full_server_has_no_download_take_over_and_all_are_told() {
+    let mut scene = Scene::new();
+    let url = scene.serve("/a", Reply::ok(BODY));
+    let token = scene.client.token(&[&url]);
+    let mut readers = scene.waiters(&url, 2);
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    scene.client.release(&url, &token);
+    for reader in &mut readers {
+        let error = reader.reply_error();
+        assert!(error.starts_with("OOM used memory is above 'maxmemory'"), "{error}");
+    }
+    assert_eq!(scene.server.gauge("cache_refused_oom"), 1);
+    assert_eq!(scene.origin.total(), 0);
+    assert!(!scene.exists(&lock_key(&url)));
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &url]), BODY);
+    at_rest(&scene);
+}
+
+#[test]
 fn a_void_lease_that_is_lost_becomes_a_download_whose_result_is_stored() {
     let mut scene = Scene::new();
     let url = scene.serve("/a", Reply::ok(BODY));

@@ -74,6 +74,7 @@ mod lifecycle;
 mod lifecycle_load;
 mod logs;
 mod mget;
+mod mget_locks;
 mod mget_waits;
 mod monitored;
 mod multi_lua;

@@ -66,6 +66,57 @@ fn a_full_server_answers_whatever_its_policy_and_however_large_the_body() {
 }
 
 #[test]
+fn a_refresh_that_finds_no_room_is_tried_again_after_the_backoff() {
+    let mut scene = Scene::with(|server| server.config("cache.refresh-backoff", "3600"));
+    let urls = ["/a", "/b"].map(|path| scene.serve(path, Reply::ok(BODY)));
+    for key in [&urls[0], &urls[1], "leased"] {
+        handmade::stale("old").put(&mut scene.client, key);
+    }
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    for _ in 0..5 {
+        let old = scene.client.text(&["CACHE.GET", &urls[0], "60", "STALE", "86400"]);
+        assert_eq!(old, "old");
+        let words = ["CACHE.MGET", "2", &urls[0], &urls[1], "60", "STALE", "86400"];
+        assert_eq!(scene.client.array(&words), vec![Value::BulkString("old".into()); 2]);
+        assert_eq!(scene.client.array(&["CACHE.LEASE", "leased", "STALE"]).len(), 2);
+    }
+    assert_eq!(scene.server.gauge("cache_refused_oom"), 3, "one try for each key");
+    scene.client.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(scene.client.text(&["CACHE.GET", &urls[0], "60", "STALE", "86400"]), "old");
+    assert_eq!(scene.origin.total(), 0);
+    scene.client.ok(&["CONFIG", "SET", "cache.refresh-backoff", "0.01"]);
+    // Who does not welcome a stale entry is not concerned.
+    assert_eq!(scene.client.text(&["CACHE.GET", &urls[0]]), BODY);
+}
+
+#[test]
+fn a_refresh_for_which_the_queue_is_full_is_tried_again_after_the_backoff() {
+    let mut scene = Scene::with(|server| {
+        server.config("cache.max-downloads", "1").config("cache.max-queued-downloads", "1")
+    });
+    scene.client.ok(&["CONFIG", "SET", "cache.refresh-backoff", "0.05"]);
+    let url = scene.serve("/a", Reply::ok(BODY));
+    handmade::stale("old").put(&mut scene.client, &url);
+    let mut busy = scene.take_off("/busy");
+    let (queued, gate) = scene.hold("/queued");
+    let mut queued = scene.waiters(&queued, 1).remove(0);
+    let call = ["CACHE.GET", &url, "60", "STALE", "86400"];
+    scene.client.ok(&["MULTI"]);
+    for _ in 0..50 {
+        scene.client.text(&call);
+    }
+    scene.client.array(&["EXEC"]);
+    let refused = scene.server.gauge("cache_failed_overloaded");
+    assert!((1..50).contains(&refused), "{refused} tries");
+    busy.land();
+    gate.open();
+    assert_eq!(queued.reply_bytes(), BODY.as_bytes());
+    let mut client = scene.server.client();
+    until("the entry to be refreshed", || client.text(&call) == BODY);
+    assert_eq!(scene.origin.hits("/a"), 1);
+}
+
+#[test]
 fn a_full_server_starts_nothing_for_a_script_either() {
     let mut scene = Scene::new();
     let miss = scene.serve("/miss", Reply::ok(BODY));
