@@ -110,7 +110,8 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.counts.jobs.fetch_sub(1, Ordering::Relaxed);
+        // Whoever sees the job gone sees what it has posted.
+        self.counts.jobs.fetch_sub(1, Ordering::Release);
         let next = leave(&mut lock(&self.lanes), &self.host);
         for job in next {
             start(&self.pool, job);
@@ -200,9 +201,9 @@ impl Pool {
         }
     }
 
-    /// How many jobs were given and have not ended.
+    /// How many jobs were given and have not ended. What those that have ended did is done for who reads this.
     pub fn jobs(&self) -> usize {
-        self.counts.jobs.load(Ordering::Relaxed)
+        self.counts.jobs.load(Ordering::Acquire)
     }
 
     /// How many threads there are.
