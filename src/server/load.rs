@@ -97,7 +97,7 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
         return ERR;
     }
     lookups::begin(&ctx);
-    dispatch::loaded();
+    dispatch::loaded(&ctx);
     OK
 }
 

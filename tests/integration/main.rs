@@ -105,4 +105,5 @@ mod timeouts;
 mod tracking;
 mod unblock;
 mod variants;
+mod versions;
 mod voiding;
