@@ -144,8 +144,10 @@ fn unloading_is_refused_while_a_connections_last_command_is_the_modules() {
 fn unloading_is_refused_while_a_connections_last_command_is_one_that_was_refused() {
     let scene = Scene::with(Builder::without_module);
     let mut other = scene.server.client();
-    other.text(&["PING"]);
+    // Its count of commands is then as it was at the load.
+    other.ok(&["CONFIG", "RESETSTAT"]);
     load(&scene.server);
+    other.ok(&["CONFIG", "RESETSTAT"]);
     let error = other.error(&["CACHE.GET"]);
     assert!(error.starts_with("ERR wrong number of arguments"), "{error}");
     let refused = scene.server.call(&["MODULE", "UNLOAD", "cache"]).unwrap_err();
@@ -237,7 +239,7 @@ fn a_load_with_a_setting_that_is_none_leaves_nothing_behind() {
     let before = threads(&scene.server);
     for wrong in [["cache.no-such-setting", "1"], ["cache.max-waiters", "many"]] {
         scene.client.error(&[&["MODULE", "LOADEX", &library, "CONFIG"], &wrong[..]].concat());
-        until("the threads to be gone", || threads(&scene.server) == before);
+        until("the threads to be gone", || threads(&scene.server) <= before);
         let unknown = scene.client.error(&["CACHE.PEEK", "key"]);
         assert!(unknown.starts_with("ERR unknown command"), "{unknown}");
     }
