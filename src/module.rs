@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::cache::backoff::Backoff;
 use crate::cache::budget::Budget;
-use crate::cache::error::{FetchError, Overload};
+use crate::cache::error::Overload;
 use crate::cache::flights::{FlightId, Void};
 use crate::cache::lease::FilledTokens;
 use crate::cache::stats::Stats;
@@ -236,10 +236,7 @@ impl Module {
         let limits = limits(&SETTINGS.current());
         self.pool.submit(&host, limits, move |start| match start {
             Start::OnThread => download::run(job, &*origin),
-            Start::NoThread => job.permit.complete(Err(FetchError::failed(
-                "no thread for the download: the system gives no more (ulimit -u, or the limit on \
-                 tasks of its unit or container)",
-            ))),
+            Start::NoThread => download::fail_for_want_of_a_thread(job),
         });
     }
 

@@ -160,9 +160,42 @@ pub struct Validators {
     pub last_modified: Option<Vec<u8>>,
 }
 
+impl Validators {
+    /// Whether a 304 with these `ETag` and `Last-Modified` speaks of the version that these are of (RFC 9111 section
+    /// 4.3.4). An `ETag` decides, by weak comparison, where both have one. A strong one that the entry has not is
+    /// of another version, or of one that cannot be told to be the same. Else a `Last-Modified` decides, where both
+    /// have one. A 304 that names nothing speaks of what it was asked about.
+    pub fn are_of<'a>(
+        &self,
+        etags: impl Iterator<Item = &'a [u8]>,
+        last_modified: impl Iterator<Item = &'a [u8]>,
+    ) -> bool {
+        let mut etags = etags.peekable();
+        if let Some(own) = &self.etag
+            && etags.peek().is_some()
+        {
+            return etags.any(|tag| is_same_version(tag, own));
+        }
+        if self.etag.is_none() && etags.any(|tag| !is_weak(tag)) {
+            return false;
+        }
+        let mut last_modified = last_modified.peekable();
+        match &self.last_modified {
+            Some(own) if last_modified.peek().is_some() => {
+                last_modified.any(|date| date.trim_ascii() == own.trim_ascii())
+            }
+            _ => true,
+        }
+    }
+}
+
 /// Whether two entity tags are the same by weak comparison (RFC 9110 section 8.8.3.2).
 pub fn is_same_version(one: &[u8], other: &[u8]) -> bool {
     opaque(one) == opaque(other)
+}
+
+fn is_weak(tag: &[u8]) -> bool {
+    tag.trim_ascii().starts_with(b"W/")
 }
 
 /// An entity tag without the mark of a weak one.

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod decide;
 pub mod entry;
 pub mod error;
+pub mod expected;
 pub mod flight;
 pub mod flights;
 pub mod freshness;

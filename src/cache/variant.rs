@@ -80,8 +80,9 @@ impl VariantCopy {
 }
 
 /// Header names that are not the caller's to set: of one connection, of the message's framing, the proxy's, the
-/// cache's own (RFC 9110 section 7.6.1, RFC 9112 section 6), or such as have the origin take another method.
-const REFUSED: [&str; 21] = [
+/// cache's own (RFC 9110 section 7.6.1, RFC 9112 section 6), or such as have the origin take another method, or another
+/// path than the URL's, which the ACL has admitted.
+const REFUSED: [&str; 26] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -100,9 +101,14 @@ const REFUSED: [&str; 21] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-http-destinationurl",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-rewrite-url",
 ];
 
 impl<'a> Variant<'a> {
@@ -201,8 +207,16 @@ pub fn url_of(key: &[u8]) -> Option<&[u8]> {
 fn may_send_name(name: &[u8]) -> bool {
     let is_token_byte =
         |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_refused = || REFUSED.iter().any(|refused| refused.as_bytes().eq_ignore_ascii_case(name));
-    !name.is_empty() && name.iter().all(is_token_byte) && !is_refused()
+    !name.is_empty()
+        && name.iter().all(is_token_byte)
+        && !REFUSED.iter().any(|refused| is_same_name(refused.as_bytes(), name))
+}
+
+/// Whether a name is a refused one, as origins read names: in whatever case, and those behind CGI and its like
+/// take `_` for `-`.
+fn is_same_name(refused: &[u8], name: &[u8]) -> bool {
+    let as_read = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    refused.len() == name.len() && name.iter().map(as_read).eq(refused.iter().copied())
 }
 
 #[cfg(test)]
@@ -291,6 +305,13 @@ mod tests {
             ("X-HTTP-Method-Override", "DELETE"),
             ("x-http-method", "DELETE"),
             ("X-Method-Override", "DELETE"),
+            ("X-Original-URL", "/admin"),
+            ("x-rewrite-url", "/admin"),
+            ("X_Rewrite_URL", "/admin"),
+            ("X-Override-Url", "/admin"),
+            ("X-Original-URI", "/admin"),
+            ("X-HTTP-DestinationURL", "/admin"),
+            ("content_length", "1"),
             ("Range", "bytes=0-1"),
             ("x", "a\r\nb: c"),
             ("x", "a\nb"),
@@ -299,6 +320,13 @@ mod tests {
             assert!(!variant.add_header(name.as_bytes(), value.as_bytes()), "{name:?}: {value:?}");
         }
         assert!(variant.is_plain());
+    }
+
+    #[test]
+    fn headers_that_tell_where_a_request_comes_from_are_allowed() {
+        for name in ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded"] {
+            assert!(Variant::default().add_header(name.as_bytes(), b"a"), "{name}");
+        }
     }
 
     #[test]

@@ -73,6 +73,17 @@ pub fn run(job: Job, origin: &dyn Origin) {
     }));
 }
 
+/// Lands the flight of a download that gets no thread; on any thread. It is logged as all failures are: once a host,
+/// then summed up.
+pub fn fail_for_want_of_a_thread(job: Job) {
+    let error = FetchError::failed(
+        "no thread for the download: the system gives no more (ulimit -u, or the limit on tasks of \
+         its unit or container)",
+    );
+    report(&job.task.request.url, Duration::ZERO, &Err(error.clone()));
+    job.permit.complete(Err(error));
+}
+
 enum Arrived {
     Entry(Filled),
     StillGood(Headers),

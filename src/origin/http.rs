@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LOCATION, TRANSFER_ENCODING,
+    IF_NONE_MATCH, LAST_MODIFIED, LOCATION, TRANSFER_ENCODING,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Proxy, StatusCode};
@@ -18,7 +18,7 @@ use super::authorities::{self, NoAuthorities};
 use super::codings::{Coding, Codings};
 use super::decode::{ACCEPTED, decoded};
 use super::resolver::GuardedResolver;
-use crate::cache::entry::{Validators, is_same_version};
+use crate::cache::entry::Validators;
 use crate::cache::error::{Denied, FetchError};
 use crate::cache::guard::Guard;
 use crate::cache::headers::{Headers, MOST_BYTES, too_much};
@@ -246,14 +246,10 @@ fn compose(client: &Client, request: &Request, validators: Option<&Validators>) 
     builder
 }
 
-/// Whether a 304 speaks of the version that it was asked about (RFC 9111 section 4.3.4): it names none, or one
-/// that is the same by weak comparison. An entry without an `ETag` has nothing to compare.
+/// Whether a 304 speaks of the version that it was asked about.
 fn names_what_was_asked(response: &Response, asked: &Validators) -> bool {
-    let Some(asked) = &asked.etag else {
-        return true;
-    };
-    let mut named = response.headers().get_all(ETAG).iter().peekable();
-    named.peek().is_none() || named.any(|tag| is_same_version(tag.as_bytes(), asked))
+    let all = |name| response.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+    asked.are_of(all(ETAG), all(LAST_MODIFIED))
 }
 
 /// Whether a response is a redirect that the HTTP library does not take for one, since it leads neither to http nor

@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::cache::error::Overload;
+use crate::cache::expected;
 
 /// How long an idle thread stays.
 const IDLE: Duration = Duration::from_secs(10);
@@ -61,7 +62,7 @@ pub enum Start {
 }
 
 /// Gives a job to the pool. Tokio panics if it has no thread and gets none, and keeps the job in its queue for a
-/// thread that may never come: so the job is taken back.
+/// thread that may never come: so the job is taken back. The panic is no fault here, and is not logged as one.
 fn start(pool: &Handle, job: Job) {
     let slot = Arc::new(Mutex::new(Some(job)));
     let take = |slot: &Mutex<Option<Job>>| slot.lock().ok().and_then(|mut job| job.take());
@@ -71,7 +72,8 @@ fn start(pool: &Handle, job: Job) {
             job(Start::OnThread);
         }
     };
-    let given = catch_unwind(AssertUnwindSafe(|| drop(pool.spawn_blocking(run))));
+    let spawn = || expected::may_panic(|| drop(pool.spawn_blocking(run)));
+    let given = catch_unwind(AssertUnwindSafe(spawn));
     if given.is_err()
         && let Some(job) = take(&slot)
     {
@@ -110,7 +112,8 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.counts.jobs.fetch_sub(1, Ordering::Relaxed);
+        // Whoever sees the job gone sees what it has posted.
+        self.counts.jobs.fetch_sub(1, Ordering::Release);
         let next = leave(&mut lock(&self.lanes), &self.host);
         for job in next {
             start(&self.pool, job);
@@ -200,9 +203,9 @@ impl Pool {
         }
     }
 
-    /// How many jobs were given and have not ended.
+    /// How many jobs were given and have not ended. What those that have ended did is done for who reads this.
     pub fn jobs(&self) -> usize {
-        self.counts.jobs.load(Ordering::Relaxed)
+        self.counts.jobs.load(Ordering::Acquire)
     }
 
     /// How many threads there are.

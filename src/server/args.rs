@@ -7,7 +7,14 @@ use super::ctx::Ctx;
 use super::{main_thread, timer};
 
 /// The arguments, the command's own name at 0.
-pub struct Args<'a>(&'a [*mut raw::RedisModuleString]);
+///
+/// The array is the server's, which may put another string into a place of it while the command runs (Valkey 8.1,
+/// where an argument is redacted). So no reference to it is kept: each look reads the place anew.
+pub struct Args<'a> {
+    start: *const *mut raw::RedisModuleString,
+    count: usize,
+    strings: PhantomData<&'a ()>,
+}
 
 /// One argument: bytes, or the name of a key.
 #[derive(Clone, Copy)]
@@ -17,25 +24,23 @@ impl<'a> Args<'a> {
     /// Wraps what a command callback was given.
     ///
     /// # Safety
-    /// `start` points to `count` strings that outlive the result, as the server gives them to a command.
+    /// `start` points to `count` strings that outlive the result, as the server gives them to a command. On this
+    /// thread alone they are exchanged for others.
     pub(super) unsafe fn from_raw(
         start: *mut *mut raw::RedisModuleString,
         count: std::ffi::c_int,
     ) -> Self {
-        let count = usize::try_from(count).unwrap_or(0);
-        // SAFETY: as the caller promises.
-        Self(unsafe { std::slice::from_raw_parts(start, count) })
+        Self { start, count: usize::try_from(count).unwrap_or(0), strings: PhantomData }
     }
 
     /// How many there are, the command's name among them.
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.count
     }
 
     /// The bytes of the arguments from `index` on.
     pub fn bytes_from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> {
-        let rest = self.0.get(index..).unwrap_or_default();
-        rest.iter().map(|&string| Arg(string, PhantomData).bytes())
+        (index..self.count).filter_map(|at| self.get(at)).map(Arg::bytes)
     }
 
     /// The count of keys that argument 1 gives, if it is above zero and there are as many behind it.
@@ -51,7 +56,9 @@ impl<'a> Args<'a> {
 
     /// The argument at `index`, if it was given.
     pub fn get(&self, index: usize) -> Option<Arg<'a>> {
-        self.0.get(index).map(|&string| Arg(string, PhantomData))
+        // SAFETY: the place is one of the array's, as `from_raw` was promised, and is read on the thread that the
+        // server writes to it on.
+        (index < self.count).then(|| Arg(unsafe { self.start.add(index).read() }, PhantomData))
     }
 }
 

@@ -1,8 +1,9 @@
 //! A call of a command: under a guard against panics, and of the command that the server means.
 //!
 //! A server that keeps lookups over an unload (`server/lookups.rs`) may call a command that is gone, or one by
-//! another's name. It can do so only once the module was unloaded in this process: until then a call is let
-//! through after a look at one number.
+//! another's name. It can do so only once the module was unloaded in this process. A module that the server has loaded
+//! as it started, and that was never unloaded, lets a call through after a look at one number. One that is loaded later
+//! may have come after another copy of it, of which it knows nothing: it compares names from its first call on.
 
 use std::ffi::c_int;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,6 +14,7 @@ use super::args::{Arg, Args};
 use super::command::{Command, KeyUse, Keys};
 use super::ctx::Ctx;
 use super::guarded;
+use super::info::server_field;
 use crate::cache::error::CacheError;
 
 /// What the server calls.
@@ -54,18 +56,24 @@ unsafe fn handle_known<C: Command>(
 }
 
 /// What the server may call: nothing that is known of yet; the commands of this load, the first in this process;
-/// or, since the module was unloaded once, a command that is gone (`server/lookups.rs`).
+/// or, since the module was or may have been unloaded once, a command that is gone (`server/lookups.rs`).
 static LIFE: AtomicU8 = AtomicU8::new(NO_LIFE);
 const NO_LIFE: u8 = 0;
 const FIRST_LIFE: u8 = 1;
 const LATER_LIFE: u8 = 2;
-/// Whether the module was unloaded in this process. The library stays mapped (`server/lookups.rs`).
+/// Whether this copy of the module was unloaded in this process. The library stays mapped (`server/lookups.rs`).
 static WAS_UNLOADED: AtomicBool = AtomicBool::new(false);
 
 /// The commands may be called.
-pub(super) fn loaded() {
-    let life = if WAS_UNLOADED.load(Relaxed) { LATER_LIFE } else { FIRST_LIFE };
-    LIFE.store(life, Relaxed);
+pub(super) fn loaded(ctx: &Ctx) {
+    let is_later = WAS_UNLOADED.load(Relaxed) || has_clients(ctx);
+    LIFE.store(if is_later { LATER_LIFE } else { FIRST_LIFE }, Relaxed);
+}
+
+/// Whether the server has clients, and so has started before this load. A library under another file name has memory
+/// of its own, and so does not know whether one was unloaded before it. Where the server does not tell, it has.
+fn has_clients(ctx: &Ctx) -> bool {
+    server_field(ctx, c"clients", c"connected_clients") != Some(0)
 }
 
 /// They may not.

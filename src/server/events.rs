@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use super::api::{OK, api, raw};
 use super::ctx::Ctx;
-use super::guarded;
+use super::{guarded, lookups};
 
 /// Told of each event, on the main thread.
 pub trait OnEvent {
@@ -141,10 +141,13 @@ unsafe extern "C" fn config<E: OnEvent>(
 }
 
 unsafe extern "C" fn cron<E: OnEvent>(
-    _: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     _: Event,
     _: u64,
     _: *mut c_void,
 ) {
+    // SAFETY: the server gives a live context to an event's callback.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    guarded(|| lookups::ticked(&ctx));
     guarded(E::ticked);
 }

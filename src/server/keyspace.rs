@@ -247,16 +247,17 @@ pub fn expire_at(ctx: &Ctx, name: &[u8], ends: Option<Millis>) -> Result<(), Ref
 }
 
 /// Deletes a key of the selected database, as `UNLINK` does: a large list or hash is freed off the main thread, a
-/// string at once, as every server does. Whether there was one.
+/// string at once, as every server does. Whether there was one. Refused where the server refuses clients' writes (`S`:
+/// disk error, too few replicas).
 ///
 /// # Errors
 /// Redis's refusal; the key is still there.
 pub fn delete(ctx: &Ctx, name: &[u8]) -> Result<bool, Refusal> {
     let there = exists(ctx, name);
     // Either may be hidden by `rename-command`.
-    let unlinked = call_with_key(ctx, c"UNLINK", c"!Es", name);
+    let unlinked = call_with_key(ctx, c"UNLINK", c"!SEs", name);
     if unlinked == Err(Refusal::NoSuchCommand) {
-        call_with_key(ctx, c"DEL", c"!Es", name)?;
+        call_with_key(ctx, c"DEL", c"!SEs", name)?;
     } else {
         unlinked?;
     }

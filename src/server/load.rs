@@ -93,11 +93,11 @@ pub unsafe fn on_load<M: Module>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> 
     let started = started.unwrap_or_else(|| Err("internal error".into()));
     if let Err(reason) = started {
         log::warning(&format!("not loaded: {reason}"));
-        end::<M>();
+        end::<M>(&ctx);
         return ERR;
     }
     lookups::begin(&ctx);
-    dispatch::loaded();
+    dispatch::loaded(&ctx);
     OK
 }
 
@@ -125,15 +125,16 @@ pub unsafe fn on_unload<M: Module>(ctx: *mut raw::RedisModuleCtx) -> c_int {
         log::warning(&format!("not unloaded: {reason}"));
         return ERR;
     }
-    end::<M>();
+    end::<M>(&ctx);
     OK
 }
 
 const UNDER_WAY: &str = "work for the main thread is under way; try again";
 
 /// Ends the module, and at last what it has run on.
-fn end<M: Module>() {
+fn end<M: Module>(ctx: &Ctx) {
     dispatch::unloaded();
+    lookups::end(ctx);
     guarded(M::stop);
     main_thread::close();
 }

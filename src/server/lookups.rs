@@ -14,20 +14,53 @@
 //! that is there ([`begin`]), and a command that is called under another's name, or without a module, answers
 //! an error (`dispatch.rs`). What the server reads in its own freed memory before that is out of reach.
 
-use std::sync::atomic::AtomicU64;
+use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use super::api::{api, raw};
 use super::ctx::Ctx;
-use super::info::server_field;
 
-/// How many commands the server had run when the module was loaded.
-static COMMANDS_AT_LOAD: AtomicU64 = AtomicU64::new(0);
+/// Whether the server has begun with a command since the module was loaded, be it one that it refuses. As long as it
+/// has not, it is within the command that has loaded the module, or is starting.
+static LOAD_IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// At the end of a load.
+/// The filter that sees the first command after the load; null once it is gone.
+static FILTER: AtomicPtr<raw::RedisModuleCommandFilter> = AtomicPtr::new(ptr::null_mut());
+
+/// At the end of a load that has succeeded, as far as it is ours.
 pub(super) fn begin(ctx: &Ctx) {
     stay_mapped();
-    COMMANDS_AT_LOAD.store(commands_run(ctx), Relaxed);
+    // SAFETY: the context is live and knows the module; the callback is of the type the API asks for.
+    let filter: *mut raw::RedisModuleCommandFilter =
+        unsafe { api!(RedisModule_RegisterCommandFilter(ctx.raw(), Some(command_begins), 0)) };
+    // Where the server takes no filter, each unload looks for lookups.
+    LOAD_IS_OVER.store(filter.is_null(), Relaxed);
+    FILTER.store(filter, Relaxed);
+}
+
+/// The server calls this before it looks a command up, and so for those too that it refuses. Commands of other
+/// modules and scripts pass here as well.
+unsafe extern "C" fn command_begins(_: *mut raw::RedisModuleCommandFilterCtx) {
+    LOAD_IS_OVER.store(true, Relaxed);
+}
+
+/// At each tick of the server's clock, when no filter is running: takes the filter away, once it has seen what it is
+/// there for. From there on it would cost each command something, and tell nothing.
+pub(super) fn ticked(ctx: &Ctx) {
+    if LOAD_IS_OVER.load(Relaxed) {
+        end(ctx);
+    }
+}
+
+/// At a tick, and at the end of the module.
+pub(super) fn end(ctx: &Ctx) {
+    let filter = FILTER.swap(ptr::null_mut(), Relaxed);
+    if !filter.is_null() {
+        // SAFETY: registered in `begin` for this module, taken out of its place, so unregistered once. No filter is
+        // running: neither a tick nor an unload comes in the middle of the server's list of filters.
+        unsafe { api!(RedisModule_UnregisterCommandFilter(ctx.raw(), filter)) };
+    }
 }
 
 /// Keeps this library in memory for as long as the process lives. It would stay anyway: threads that have used
@@ -37,7 +70,7 @@ fn stay_mapped() {
     // library is closed. Opening it again by that name finds the one that is loaded, and marks it.
     unsafe {
         let mut library: libc::Dl_info = std::mem::zeroed();
-        let inside = (&raw const COMMANDS_AT_LOAD).cast();
+        let inside = (&raw const LOAD_IS_OVER).cast();
         if libc::dladdr(inside, &raw mut library) != 0 && !library.dli_fname.is_null() {
             let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
             let handle = libc::dlopen(library.dli_fname, flags);
@@ -48,18 +81,14 @@ fn stay_mapped() {
     }
 }
 
-fn commands_run(ctx: &Ctx) -> u64 {
-    server_field(ctx, c"stats", c"total_commands_processed").unwrap_or(0)
-}
-
 /// Whether no client would have the server run a command that an unload removes.
 ///
 /// # Errors
 /// How many would, and what helps.
 pub(super) fn check(ctx: &Ctx) -> Result<(), String> {
-    if commands_run(ctx) == COMMANDS_AT_LOAD.load(Relaxed) {
-        // No client has run a command since. Such is the unload by which the server ends a MODULE LOADEX whose
-        // settings were wrong.
+    if !LOAD_IS_OVER.load(Relaxed) {
+        // This is the unload by which the server ends a MODULE LOADEX whose settings were wrong. It is within that
+        // command, so that no client has named one of ours since, and the server may abort if it is refused.
         return Ok(());
     }
     let Some(clients) = clients(ctx) else {

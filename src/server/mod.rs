@@ -45,16 +45,21 @@ pub mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::cache::expected;
+
 /// Runs a callback's body; a panic ends here and becomes `None`, instead of unwinding into C. The log has its
 /// place already ([`log_panics`]).
 fn guarded<T>(body: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(body)).ok()
 }
 
-/// Has each panic of this library logged, with its place and its thread. The library has a standard library of
-/// its own, so this concerns no other module.
+/// Has each panic of this library logged, with its place and its thread, but for those that are expected. The library
+/// has a standard library of its own, so this concerns no other module.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
+        if expected::is_expected() {
+            return;
+        }
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("of the server");
         // As the standard library prints it: the place, a line break, the message.

@@ -4,7 +4,7 @@
 use crate::fleet::{as_master, fence, replica_of};
 use crate::handmade;
 use crate::scene::Scene;
-use crate::support::{Gate, Reply, Server};
+use crate::support::{Gate, Reply, Server, until};
 
 const GONE: [(u16, &str); 6] = [
     (401, "Unauthorized"),
@@ -116,6 +116,36 @@ fn a_flight_that_may_not_write_ends_nothing() {
         }
         gate.open();
         assert_eq!(waits.reply_error(), "HTTPSTATUS 404 Not Found");
+        assert!(scene.exists(&url));
+        assert_eq!(scene.server.gauge("cache_ended_by_origin"), 0);
+    }
+}
+
+#[test]
+fn a_server_that_refuses_writes_keeps_the_entry() {
+    let few_replicas: fn(&mut Scene) =
+        |scene| scene.client.ok(&["CONFIG", "SET", "min-replicas-to-write", "9"]);
+    let broken_disk: fn(&mut Scene) = |scene| {
+        // No save can succeed where its file is a folder.
+        std::fs::create_dir(scene.server.dir().join("dump.rdb")).unwrap();
+        scene.client.call(&["BGSAVE"]).unwrap();
+        until("a save to fail", || {
+            scene.server.info("rdb_last_bgsave_status").as_deref() == Some("err")
+        });
+    };
+    for (forbid, code) in [(few_replicas, "NOREPLICAS "), (broken_disk, "MISCONF ")] {
+        let mut scene = Scene::with(|server| server.config("save", "3600 1"));
+        let gate = Gate::closed();
+        let url = scene.serve("/a", Reply::status(404, "Not Found").gate(&gate));
+        handmade::stale("old").put(&mut scene.client, &url);
+        let mut waits = scene.waiters(&url, 1).remove(0);
+        scene.origin.until_hits("/a", 1);
+        forbid(&mut scene);
+        let refused = scene.client.error(&["SET", "key", "value"]);
+        assert!(refused.starts_with(code), "{refused}");
+        gate.open();
+        assert_eq!(waits.reply_error(), "HTTPSTATUS 404 Not Found");
+        scene.until_all_landed();
         assert!(scene.exists(&url));
         assert_eq!(scene.server.gauge("cache_ended_by_origin"), 0);
     }

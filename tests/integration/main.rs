@@ -106,4 +106,5 @@ mod timeouts;
 mod tracking;
 mod unblock;
 mod variants;
+mod versions;
 mod voiding;

@@ -91,6 +91,9 @@ fn headers_that_would_forge_a_message_are_refused() {
         ("X-HTTP-Method-Override", "DELETE"),
         ("X-HTTP-Method", "DELETE"),
         ("X-Method-Override", "DELETE"),
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("X_Rewrite_URL", "/admin"),
         ("Range", "bytes=0-1"),
         ("If-None-Match", "\"a\""),
     ] {

@@ -204,6 +204,38 @@ fn a_304_that_names_another_version_renews_nothing_and_is_asked_again_without_a_
 }
 
 #[test]
+fn a_304_to_an_entry_without_an_etag_renews_it_or_is_asked_again_without_a_condition() {
+    const OLD: &str = "Sat, 01 Nov 2025 10:00:00 GMT";
+    const NEW: &str = "Sun, 02 Nov 2025 10:00:00 GMT";
+    for (etag, modified, renews) in [
+        (None, None, true),
+        (None, Some(OLD), true),
+        (Some("W/\"v1\""), Some(OLD), true),
+        (Some("\"v2\""), None, false),
+        (Some("\"v2\""), Some(OLD), false),
+        (None, Some(NEW), false),
+    ] {
+        let mut scene = Scene::new();
+        scene.origin.on_fn("/a", move |request| match request.header("if-modified-since") {
+            Some(OLD) => {
+                let named = [("ETag", etag), ("Last-Modified", modified)];
+                let named = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
+                named.fold(not_modified(), |reply, (name, value)| reply.header(name, value))
+            }
+            Some(other) => panic!("asked with {other:?}"),
+            None => Reply::ok("new").header("ETag", "\"v2\""),
+        });
+        let url = scene.origin.url("/a");
+        handmade::stale("old").header("last-modified", OLD).put(&mut scene.client, &url);
+        let (body, hits) = if renews { ("old", 1) } else { ("new", 2) };
+        assert_eq!(scene.client.text(&["CACHE.GET", &url]), body, "{etag:?} {modified:?}");
+        assert_eq!(scene.client.text(&["CACHE.PEEK", &url]), body, "{etag:?} {modified:?}");
+        assert_eq!(scene.origin.hits("/a"), hits, "{etag:?} {modified:?}");
+        assert_eq!(scene.server.gauge("cache_revalidated"), u64::from(renews));
+    }
+}
+
+#[test]
 fn a_304_that_is_never_of_the_right_version_fails_and_the_entry_stays() {
     let mut scene = Scene::new();
     let url = scene.serve("/a", not_modified().header("ETag", "\"v2\""));

@@ -125,6 +125,34 @@ fn versions_are_compared_weakly() {
 }
 
 #[test]
+fn a_304_is_of_the_version_that_was_asked_about_or_of_another() {
+    let (one, other) = ("Sat, 01 Nov 2025 10:00:00 GMT", "Sun, 02 Nov 2025 10:00:00 GMT");
+    for (stored, named, is_same) in [
+        ((Some("\"1\""), None), (None, None), true),
+        ((Some("\"1\""), None), (Some("W/\"1\""), None), true),
+        ((Some("\"1\""), None), (Some("\"2\""), None), false),
+        ((Some("\"1\""), None), (None, Some(other)), true),
+        ((Some("\"1\""), Some(one)), (Some("\"1\""), Some(other)), true),
+        ((Some("\"1\""), Some(one)), (Some("\"2\""), Some(one)), false),
+        ((Some("\"1\""), Some(one)), (None, Some(one)), true),
+        ((Some("\"1\""), Some(one)), (None, Some(other)), false),
+        ((None, Some(one)), (None, None), true),
+        ((None, Some(one)), (None, Some(one)), true),
+        ((None, Some(one)), (None, Some(other)), false),
+        ((None, Some(one)), (Some("\"1\""), None), false),
+        ((None, Some(one)), (Some("\"1\""), Some(one)), false),
+        ((None, Some(one)), (Some("W/\"1\""), Some(one)), true),
+        ((None, Some(one)), (Some("W/\"1\""), None), true),
+        ((None, Some(one)), (Some("W/\"1\""), Some(other)), false),
+    ] {
+        let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
+        let asked = Validators { etag: bytes(stored.0), last_modified: bytes(stored.1) };
+        let lines = |text: Option<&'static str>| text.map(str::as_bytes).into_iter();
+        assert_eq!(asked.are_of(lines(named.0), lines(named.1)), is_same, "{stored:?} {named:?}");
+    }
+}
+
+#[test]
 fn what_is_of_the_connection_is_not_stored_and_not_taken_over() {
     let of_one = headers(&[
         ("connection", "close, x-one, Etag"),
