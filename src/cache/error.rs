@@ -130,6 +130,8 @@ pub enum Overload {
     Requests(u64),
     /// As many leases are held as `max-leases` allows: so many.
     Leases(u64),
+    /// One call asks for URLs that would have to be parsed, of more bytes than this.
+    UrlBytes(u64),
     /// The client holds as many leases as `max-leases-per-client` allows: so many.
     LeasesOfClient(u64),
 }
@@ -149,6 +151,12 @@ impl fmt::Display for Overload {
             }
             Self::Leases(most) => {
                 return write!(f, "{most} leases are held (cache.max-leases)");
+            }
+            Self::UrlBytes(most) => {
+                return write!(
+                    f,
+                    "the urls of one call that are not fresh may have {most} bytes together"
+                );
             }
             Self::LeasesOfClient(most) => {
                 return write!(f, "this client holds {most} leases (cache.max-leases-per-client)");

@@ -1,5 +1,6 @@
 //! `CACHE.MGET numkeys url [url ...] [expiry [timeout]] [option ...]`
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,6 +23,9 @@ use crate::server::clock;
 use crate::server::command::{Command, KeyUse, Keys, Spec};
 use crate::server::ctx::Ctx;
 use crate::server::keyspace::{ReadKey, ReadString};
+
+/// The most bytes of URLs that one call has parsed, which happens on the main thread: some 20 ms of it.
+const PARSED_AT_ONCE: usize = 1 << 20;
 
 /// Answers the bodies cached under several URLs, downloading in parallel those that are not there.
 pub struct MGet;
@@ -59,7 +63,12 @@ impl Command for MGet {
         };
         let rest = args.bytes_from(2 + count);
         let parsed = Options::parse(rest, Takes::All, now, || SETTINGS.current().limits());
-        secrets::hide_parsed(ctx, args, 2 + count, &parsed);
+        let urls = || (2..2 + count).filter_map(|index| args.get(index));
+        if parsed.is_err() || urls().any(|url| secrets::is_announced_by(url.bytes())) {
+            secrets::hide(ctx, args, 2); // a wrong count makes URLs of options
+        } else {
+            secrets::hide_parsed(ctx, args, 2 + count, &parsed);
+        }
         let (given, most) = (count as u64, SETTINGS.look(|settings| settings.max_urls));
         if given > most {
             return Err(wrong(ArgumentError::TooManyUrls { count: given, most }));
@@ -67,12 +76,11 @@ impl Command for MGet {
         let options = &parsed.map_err(wrong)?;
         let marks = Marks::new(ctx); // they are written when the keys are closed, which are opened below
         let call = Call { ctx, options, now };
-        let urls = || (2..2 + count).filter_map(|index| args.get(index));
         let found = call.open_all(urls());
         if options.refresh || !call.answer_if_all_fresh(&found) {
             let (module, settings) = (&module::get(), &SETTINGS.current());
-            let taken = Places::default();
-            let miss = Miss { call: &call, module, settings, taken, marks: &marks };
+            let (taken, may_parse) = (Places::default(), Cell::new(PARSED_AT_ONCE));
+            let miss = Miss { call: &call, module, settings, taken, may_parse, marks: &marks };
             miss.answer_each(urls().zip(&found));
         }
         Ok(())
@@ -93,6 +101,8 @@ struct Miss<'a> {
     settings: &'a Settings,
     /// The places in which its client will wait.
     taken: Places,
+    /// How many bytes of URLs it may still parse.
+    may_parse: Cell<usize>,
     marks: &'a Marks<'a>,
 }
 
@@ -214,6 +224,11 @@ impl Miss<'_> {
                 Some(_) if !options.refresh => Ok(Asked::Found(Source::Hit)),
                 _ => Err(UrlError::TooLong.into()),
             };
+        }
+        if options.refresh || !matches!(found, Found::Fresh(_) | Found::Bare(_)) {
+            let left = self.may_parse.get().checked_sub(url.len());
+            let most = PARSED_AT_ONCE as u64;
+            self.may_parse.set(left.ok_or_else(|| waiting::overloaded(Overload::UrlBytes(most)))?);
         }
         let name = looked.variant_key.as_deref().unwrap_or(url).to_vec();
         let wish = Wish {

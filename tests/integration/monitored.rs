@@ -52,12 +52,17 @@ fn call_all(client: &mut Client, url: &str) {
         &["CACHE.GET", url, "FOO", "HEADER", "a", SECRET],
         &["CACHE.GET", url, "HEADER", "Host", SECRET],
         &["CACHE.MGET", "99", url, "HEADER", "a", SECRET],
+        &["CACHE.MGET", "3", url, "HEADER", "Authorization", SECRET],
+        &["CACHE.GET", url, "HEADER", "Authorization: hush-3f9a"],
+        &["CACHE.GET", url, "HEADER", "Authorization: hush-3f9a", "NOWAIT"],
         &["CACHE.MGET", "x", url, "METHOD", "POST", "BODY", SECRET],
         &["CACHE.PEEK", url, "NOWAIT", "BODY", SECRET],
         &["CACHE.DEL", url, "HEADER", "body", SECRET, "BODY", SECRET],
     ] {
         client.error(wrong);
     }
+    // Here the options are taken for URLs, none of which is one.
+    client.array(&["CACHE.MGET", "4", url, "HEADER", "Authorization", SECRET]);
 }
 
 fn assert_no_secret(shown: &str) {
@@ -71,7 +76,7 @@ fn monitor_shows_no_body_and_no_value_of_a_header() {
     let url = scene.serve("/a", Reply::ok(BODY));
     let mut lines = monitored(&mut scene, |client| call_all(client, &url));
     lines.retain(|line| line.contains("\"CACHE.")); // and not what the module itself calls
-    assert_eq!(lines.len(), 13, "{lines:#?}");
+    assert_eq!(lines.len(), 17, "{lines:#?}");
     for line in &lines {
         assert!(line.contains(&url), "{line}");
         assert_no_secret(line);

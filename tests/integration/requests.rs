@@ -247,3 +247,29 @@ fn a_url_that_is_too_long_is_refused_before_it_costs_anything() {
     assert_eq!(scene.client.int(&["CACHE.DEL", &url]), 1);
     scene.until_all_landed();
 }
+
+/// To parse a URL takes a time that grows with it, on the main thread.
+#[test]
+fn one_call_has_so_many_bytes_of_urls_parsed_and_no_more() {
+    let mut scene = Scene::new();
+    let long = |n: usize| format!("http://127.0.0.1:1/{n}/{}", "a".repeat(15_000));
+    let fresh = long(0);
+    scene.client.ok(&["SET", &fresh, BODY]);
+    let urls: Vec<String> = (0..100).map(long).collect();
+    let call = |more: &[&str]| {
+        let urls = urls.iter().map(String::as_str);
+        ["CACHE.MGET", "101"]
+            .into_iter()
+            .chain(urls)
+            .chain([&*fresh])
+            .chain(more.iter().copied())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let places = scene.client.array(&call(&["60", "NOWAIT"]));
+    let refused = |place: &Value| format!("{place:?}").contains("may have 1048576 bytes together");
+    let bound = (1 << 20) / 15_000;
+    assert!(!places[..bound].iter().any(refused), "what fits is refused");
+    assert!(places[bound + 2..100].iter().all(refused), "what does not fit is parsed");
+    assert_eq!(places[100], Value::BulkString(BODY.into()), "what is fresh needs no parsing");
+}
