@@ -311,7 +311,7 @@ fn give_to_next(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -
         else {
             return false;
         };
-        let client = waiting.end(ctx);
+        let client = waiting.end(ctx, module);
         match pass_on(ctx, module, flight, terms.filler()) {
             Ok(token) => {
                 tell_given(ctx, key);
