@@ -133,8 +133,16 @@ impl Crowd {
     }
 }
 
-/// Answers all waiters with what lies in the keyspace, whose body begins at the second number. One waiter
-/// costs the copy that a hit costs; for several there is one, and the answerer's.
+/// The largest string that is copied at once for several waiters.
+const COPIED_AT_ONCE: usize = 256 * 1024;
+
+/// Whether so many waiters may be answered at once with what lies in the keyspace, by [`answer_stored`]. One waiter
+/// costs the copy that a hit costs; for several there is one copy.
+pub const fn may_answer_stored(clients: usize, size: usize) -> bool {
+    clients <= 1 || size <= COPIED_AT_ONCE
+}
+
+/// Answers all waiters with what lies in the keyspace, whose body begins at the second number.
 pub fn answer_stored(
     ctx: &Ctx,
     module: &Module,
@@ -148,6 +156,20 @@ pub fn answer_stored(
     } else {
         let copy = Arc::new(stored.to_vec());
         answer_all(ctx, module, landed, &ForAll::Copy(&copy), body_at, leaders);
+    }
+}
+
+/// Answers one waiter with what lies in the keyspace, as a hit would.
+pub fn answer_one(ctx: &Ctx, module: &Module, waiter: Waiter, (stored, body_at): (&[u8], usize)) {
+    match waiter.recipient {
+        Recipient::Client(waiting, shape) => {
+            let client = waiting.end(ctx, module);
+            client.answer(|ctx| write_stored(ctx, shape, stored, waiter.source)).release();
+        }
+        Recipient::Place(group, place) => {
+            let body = Place::Body(Arc::new(stored.to_vec()), body_at);
+            arrive(ctx, module, group, place, body);
+        }
     }
 }
 
