@@ -47,7 +47,7 @@ impl Crowd {
     }
 
     /// Each place of the crowd has its answer.
-    fn is_served(mut self) {
+    fn ends_whole(mut self) {
         let Ok(Value::Array(places)) = self.caller.reply() else { panic!("no array") };
         assert_eq!(places.len(), CROWD);
         for place in places {
@@ -123,7 +123,7 @@ impl Round {
 
     /// Everybody gets what it has asked for, and nothing is left.
     fn end(self, scene: &Scene, clients: &mut [Client]) {
-        self.crowd.is_served();
+        self.crowd.ends_whole();
         self.others.are_served(self.number, clients);
         self.never.1.open();
         scene.until_all_landed();
@@ -182,7 +182,7 @@ fn a_crowds_answer_reaches_no_later_call_of_a_client_whose_patience_has_ended() 
         let round = Round::begin(&scene, number);
         // They end before, during and after the landing.
         let mut leavers = scene.server.clients(LEAVERS);
-        round.join(&mut leavers, |n| format!("{}", 0.002 * (n + 1) as f64));
+        round.join(&mut leavers, |n| format!("0.{:03}", 2 * (n + 1)));
         round.ask_for_others(&mut leavers);
         round.crowd.gate.open();
         for leaver in &mut leavers {
