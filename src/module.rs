@@ -12,7 +12,7 @@ use crate::cache::stats::Stats;
 use crate::config::{SETTINGS, Settings, TABLE};
 use crate::flight::Flights;
 use crate::flight::download::{self, Job};
-use crate::flight::waiting::Groups;
+use crate::flight::waiting::Waits;
 use crate::flight::{lease, telling};
 use crate::origin::http::{HttpOrigin, Policies};
 use crate::origin::pool::{Limits, Pool, Start};
@@ -56,7 +56,7 @@ pub struct Module {
     origin: Arc<HttpOrigin>,
     answerer: Answerer,
     flights: Arc<Mutex<Flights>>,
-    groups: Mutex<Groups>,
+    waits: Mutex<Waits>,
     backoff: Mutex<Backoff>,
     filled_tokens: Mutex<FilledTokens>,
     requests: Budget,
@@ -100,7 +100,7 @@ pub fn start(ctx: &Ctx) -> Result<(), String> {
         origin: Arc::new(origin),
         answerer: Answerer::start().map_err(|error| format!("no answering thread: {error}"))?,
         flights: Arc::default(),
-        groups: Mutex::default(),
+        waits: Mutex::default(),
         backoff: Mutex::default(),
         filled_tokens: Mutex::default(),
         requests: Budget::default(),
@@ -185,9 +185,9 @@ impl Module {
         move || flights.lock().unwrap_or_else(PoisonError::into_inner).waiting(flight)
     }
 
-    /// The clients that wait for several answers; the same rule.
-    pub fn groups(&self) -> MutexGuard<'_, Groups> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The clients that wait; the same rule.
+    pub fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys whose refresh has failed of late; the same rule.

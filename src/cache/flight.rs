@@ -35,9 +35,9 @@ impl FlightId {
 /// Names a waiter for as long as it is in the table; the server chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WaiterId {
-    /// The client.
-    pub client: u64,
-    /// Which of the answers that this client waits for; 0 where it is one.
+    /// The wait of its client.
+    pub wait: u64,
+    /// Which of the answers that the client waits for; 0 where it is one.
     pub part: usize,
 }
 

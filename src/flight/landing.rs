@@ -146,7 +146,7 @@ fn take_lone_client(
     let is_client = |waiter: &Waiter| matches!(waiter.recipient, Recipient::Client(..));
     let waiter = module.flights().take_first(flight, is_client)?;
     match waiter.recipient {
-        Recipient::Client(waiting, shape) => Some((waiting.end(ctx), shape, waiter.source)),
+        Recipient::Client(waiting, shape) => Some((waiting.end(ctx, module), shape, waiter.source)),
         Recipient::Place(..) => None,
     }
 }

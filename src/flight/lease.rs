@@ -218,7 +218,7 @@ fn find_next(ctx: &Ctx, module: &Module, flight: FlightId) {
     seek(ctx, module, flight, &key, if losses > 1 { pause } else { 0 });
 }
 
-/// The pause is over, for which those who wait for a lease had to wait.
+/// The pause is over, for which those who wait for a lease had to wait; or the next of them is to be answered.
 pub fn pause_ended(ctx: &Ctx, module: &Module, flight: FlightId) {
     let key = module.flights().key(flight).cloned();
     if let Some(key) = key {
@@ -278,6 +278,11 @@ const fn wants_lease(waiter: &Waiter) -> bool {
 }
 
 /// Answers all who wait with the key's value, if somebody else has stored one meanwhile.
+///
+/// Several who wait for a large one are answered one after another, each in a task of its own, with what lies there
+/// then, as a hit would be. No copy is shared: it would be made in slices, and a plain string tells nobody that it has
+/// changed between two of them. The flight stays in the table until the last has its answer; if the value goes before
+/// that, the others are dealt with as if it had never come.
 fn answer_fresh(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -> bool {
     let open = ctx.select(key.db).then(|| ReadKey::open_named(ctx, &key.name)).flatten();
     let Some(stored) = open.as_ref().and_then(ReadKey::string) else {
@@ -288,6 +293,19 @@ fn answer_fresh(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -
         Found::Bare(_) => 0,
         Found::Welcome(_) | Found::Stale(_) | Found::Nothing => return false,
     };
+    if !telling::may_answer_stored(module.flights().waiting(flight), stored.len()) {
+        let waiter = module.flights().take_first(flight, |_| true);
+        if let Some(waiter) = waiter {
+            telling::answer_one(ctx, module, waiter, (stored, body_at));
+        }
+        // A deadline that is left of the last holder, or of a pause, would seek as well.
+        let deadline = module.flights().deadline_mut(flight).and_then(Option::take);
+        if let Some(deadline) = deadline {
+            deadline.stop(ctx);
+        }
+        main_thread::post(move |ctx| pause_ended(ctx, &module::get(), flight));
+        return true;
+    }
     if let Some(landed) = landing::take_down(ctx, module, flight) {
         landing::unmark(ctx, &landed.lock);
         telling::answer_stored(ctx, module, landed, (stored, body_at), None);
@@ -315,7 +333,7 @@ fn give_to_next(ctx: &Ctx, module: &Module, flight: FlightId, key: &FlightKey) -
         else {
             return false;
         };
-        let client = waiting.end(ctx);
+        let client = waiting.end(ctx, module);
         match pass_on(ctx, module, flight, terms.filler()) {
             Ok(token) => {
                 tell_given(ctx, key);

@@ -2,8 +2,10 @@
 //!
 //! Few clients, and small replies, are answered on the spot. What is more goes to the answerer, with one copy
 //! of the entry for all, which has been made before: nothing here takes longer the larger the body is. A crowd
-//! is handed over in slices, each in a task of its own. A timer of one who has not had its turn yet may fire
-//! between two slices, and a connection may close: both look for a waiter in the table, and find none.
+//! is handed over in slices, each in a task of its own. Between two slices, the timer of one who has not had its turn
+//! yet may fire, and its connection may close: both look for a waiter in the table, and find none. A group may end
+//! that has a place in the crowd: the answer then looks for the group, and finds none, since no other ever gets its
+//! name.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 
 use super::answer::{Shape, Source, write_stored};
 use super::landing::Landed;
-use super::waiting::{self, Place, Recipient, Waiter};
+use super::waiting::{self, Place, Recipient, WaitId, Waiter};
 use crate::cache::error::{CacheError, FetchError, Overload};
 use crate::cache::seconds::Millis;
 use crate::module::{self, Module, STATS};
@@ -73,7 +75,7 @@ pub fn answer_all(
                 let source = waiter.source_if(leaders);
                 match waiter.recipient {
                     Recipient::Client(waiting, shape) => {
-                        let client = waiting.end(ctx);
+                        let client = waiting.end(ctx, module);
                         client.answer(|ctx| write_stored(ctx, shape, bytes, source)).release();
                     }
                     Recipient::Place(group, place) => {
@@ -111,7 +113,7 @@ impl Crowd {
             let source = waiter.source_if(self.leaders);
             match waiter.recipient {
                 Recipient::Client(waiting, shape) => {
-                    paced.entry((shape, source)).or_default().push(waiting.end(ctx));
+                    paced.entry((shape, source)).or_default().push(waiting.end(ctx, module));
                 }
                 Recipient::Place(group, place) => {
                     let body = Place::Body(Arc::clone(&self.copy), self.body_at);
@@ -131,8 +133,16 @@ impl Crowd {
     }
 }
 
-/// Answers all waiters with what lies in the keyspace, whose body begins at the second number. One waiter
-/// costs the copy that a hit costs; for several there is one, and the answerer's.
+/// The largest string that is copied at once for several waiters.
+const COPIED_AT_ONCE: usize = 256 * 1024;
+
+/// Whether so many waiters may be answered at once with what lies in the keyspace, by [`answer_stored`]. One waiter
+/// costs the copy that a hit costs; for several there is one copy.
+pub const fn may_answer_stored(clients: usize, size: usize) -> bool {
+    clients <= 1 || size <= COPIED_AT_ONCE
+}
+
+/// Answers all waiters with what lies in the keyspace, whose body begins at the second number.
 pub fn answer_stored(
     ctx: &Ctx,
     module: &Module,
@@ -149,6 +159,20 @@ pub fn answer_stored(
     }
 }
 
+/// Answers one waiter with what lies in the keyspace, as a hit would.
+pub fn answer_one(ctx: &Ctx, module: &Module, waiter: Waiter, (stored, body_at): (&[u8], usize)) {
+    match waiter.recipient {
+        Recipient::Client(waiting, shape) => {
+            let client = waiting.end(ctx, module);
+            client.answer(|ctx| write_stored(ctx, shape, stored, waiter.source)).release();
+        }
+        Recipient::Place(group, place) => {
+            let body = Place::Body(Arc::new(stored.to_vec()), body_at);
+            arrive(ctx, module, group, place, body);
+        }
+    }
+}
+
 /// Tells them all that there is nothing for them, and why.
 pub fn refuse_all(ctx: &Ctx, module: &Module, waiters: Vec<Waiter>, error: &impl fmt::Display) {
     refuse_some(ctx, module, waiters.into(), error.to_string().into());
@@ -160,7 +184,7 @@ fn refuse_some(ctx: &Ctx, module: &Module, mut waiters: VecDeque<Waiter>, line: 
     let slice = waiters.len().min(SLICE);
     for waiter in waiters.drain(..slice) {
         match waiter.recipient {
-            Recipient::Client(waiting, _) => clients.push(waiting.end(ctx)),
+            Recipient::Client(waiting, _) => clients.push(waiting.end(ctx, module)),
             Recipient::Place(group, place) => {
                 arrive(ctx, module, group, place, Place::Error(Arc::clone(&line)));
             }
@@ -226,7 +250,7 @@ impl OnTime for Decision {
     }
 }
 
-fn arrive(ctx: &Ctx, module: &Module, group: u64, place: usize, answer: Place) {
+fn arrive(ctx: &Ctx, module: &Module, group: WaitId, place: usize, answer: Place) {
     if let Some((client, places)) = waiting::arrive(ctx, module, group, place, answer) {
         answer_group(module, client, places);
     }

@@ -4,6 +4,11 @@
 //! several ([`Group`], `CACHE.MGET`) is in the group table, and each answer that it lacks is a waiter that
 //! names its place. Either way the client has one patience and gets one reply, from whoever takes it out
 //! of its table: the last landing, its patience, or the server that tells of its leaving.
+//!
+//! A wait has a number that no other ever has ([`WaitId`]). What outlives a wait names it by that number, and then
+//! finds nothing: a timer that was not stopped, or a place that is on its way to its answer (`telling`). A client's
+//! handle is no such name, since the next client may get its address. The server names a client by its handle; that
+//! is looked up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,17 +71,18 @@ pub enum Recipient {
     /// A client that waits for this answer alone.
     Client(Waiting, Shape),
     /// A place in a group's answer.
-    Place(GroupId, usize),
+    Place(WaitId, usize),
 }
 
 /// A client that waits, with the timer of its patience.
 pub struct Waiting {
+    wait: WaitId,
     client: Blocked,
     patience: Timer,
 }
 
-/// Names a group: the number of its client.
-pub type GroupId = u64;
+/// Names a wait. It is never used again.
+pub type WaitId = u64;
 
 /// A client that waits for several answers.
 pub struct Group {
@@ -110,21 +116,63 @@ impl Place {
     }
 }
 
-/// The groups that wait.
-pub type Groups = HashMap<GroupId, Group>;
+/// The waits that have begun and not ended.
+#[derive(Default)]
+pub struct Waits {
+    groups: HashMap<WaitId, Group>,
+    /// By the number of the client's handle.
+    by_client: HashMap<u64, WaitId>,
+    last: WaitId,
+}
+
+impl Waits {
+    fn begin(&mut self, client: u64) -> WaitId {
+        self.last += 1;
+        self.by_client.insert(client, self.last);
+        self.last
+    }
+
+    /// A handle's number may be another wait's by now, if this one was dropped without its end.
+    fn end(&mut self, wait: WaitId, client: u64) {
+        if self.by_client.get(&client) == Some(&wait) {
+            self.by_client.remove(&client);
+        }
+        self.give_back();
+    }
+
+    /// Gives back the memory that a crowd has left, once nobody waits.
+    fn give_back(&mut self) {
+        const MUCH: usize = 4096;
+        let most = self.by_client.capacity().max(self.groups.capacity());
+        if self.by_client.is_empty() && self.groups.is_empty() && most > MUCH {
+            *self = Self { last: self.last, ..Self::default() };
+        }
+    }
+}
 
 impl Waiting {
     /// Blocks the client of the running command; `None` if the server does not block it.
-    fn begin(ctx: &Ctx, patience: Millis) -> Option<Self> {
+    fn begin(ctx: &Ctx, module: &Module, patience: Millis) -> Option<Self> {
         let client = Blocked::new::<Room>(ctx)?;
-        let patience = Timer::start::<Patience>(ctx, patience, client.number());
-        Some(Self { client, patience })
+        let wait = module.waits().begin(client.number());
+        let patience = Timer::start::<Patience>(ctx, patience, wait);
+        Some(Self { wait, client, patience })
     }
 
     /// Ends the wait; the client is still owed its reply.
-    pub fn end(self, ctx: &Ctx) -> Blocked {
+    pub fn end(self, ctx: &Ctx, module: &Module) -> Blocked {
         self.patience.stop(ctx);
-        self.client
+        Self::ended(module, self.wait, self.client)
+    }
+
+    /// The same, in the callback of its own timer, which must not be stopped there.
+    fn end_impatient(self, module: &Module) -> Blocked {
+        Self::ended(module, self.wait, self.client)
+    }
+
+    fn ended(module: &Module, wait: WaitId, client: Blocked) -> Blocked {
+        module.waits().end(wait, client.number());
+        client
     }
 }
 
@@ -182,11 +230,11 @@ pub fn wait_for(
     patience: Millis,
     (shape, source, claim): (Shape, Source, Claim),
 ) {
-    let Some(waiting) = Waiting::begin(ctx, patience) else {
+    let Some(waiting) = Waiting::begin(ctx, module, patience) else {
         ctx.reply_null();
         return;
     };
-    let id = WaiterId { client: waiting.client.number(), part: 0 };
+    let id = WaiterId { wait: waiting.wait, part: 0 };
     let recipient = Recipient::Client(waiting, shape);
     // A flight cannot land between being found and being joined: both are in this one callback. Were it
     // so all the same, the waiter would be dropped here, and so be answered with an error.
@@ -203,52 +251,54 @@ pub fn wait_for_all(
     flights: Vec<(usize, FlightId, Claim)>,
     patience: Millis,
 ) {
-    let Some(waiting) = Waiting::begin(ctx, patience) else {
+    let Some(waiting) = Waiting::begin(ctx, module, patience) else {
         write_places(ctx, &places);
         return;
     };
-    let (group, missing) = (waiting.client.number(), flights.len());
+    let (group, missing) = (waiting.wait, flights.len());
     for (part, flight, claim) in flights {
         let recipient = Recipient::Place(group, part);
         let waiter = Waiter { recipient, source: Source::Miss, claim };
-        let _ = module.flights().join(flight, WaiterId { client: group, part }, waiter);
+        let _ = module.flights().join(flight, WaiterId { wait: group, part }, waiter);
     }
     let promise = module.answerer().promise(size(&places));
-    module.groups().insert(group, Group { waiting, places, missing, promise });
+    module.waits().groups.insert(group, Group { waiting, places, missing, promise });
 }
 
-/// Puts an answer into its place; if it was the last to come, the client and all its answers.
+/// Puts an answer into its place; if it was the last to come, the client and all its answers. The group may have
+/// ended meanwhile.
 pub fn arrive(
     ctx: &Ctx,
     module: &Module,
-    group: GroupId,
+    group: WaitId,
     place: usize,
     answer: Place,
 ) -> Option<(Blocked, Vec<Place>)> {
-    let mut groups = module.groups();
-    let waiting_group = groups.get_mut(&group)?;
-    waiting_group.promise.add(answer.size());
-    *waiting_group.places.get_mut(place)? = answer;
-    waiting_group.missing -= 1;
-    if waiting_group.missing > 0 {
-        return None;
-    }
-    let done = groups.remove(&group)?;
-    Some((done.waiting.end(ctx), done.places))
+    let done = {
+        let groups = &mut module.waits().groups;
+        let waiting_group = groups.get_mut(&group)?;
+        waiting_group.promise.add(answer.size());
+        *waiting_group.places.get_mut(place)? = answer;
+        waiting_group.missing -= 1;
+        if waiting_group.missing > 0 {
+            return None;
+        }
+        groups.remove(&group)?
+    };
+    Some((done.waiting.end(ctx, module), done.places))
 }
 
 /// Takes a client out of its table, and its waiters out of their flights.
-fn take(client: u64) -> Option<(Waiting, Option<Vec<Place>>)> {
-    let module = module::get();
-    let group = module.groups().remove(&client);
+fn take(module: &Module, wait: WaitId) -> Option<(Waiting, Option<Vec<Place>>)> {
+    let group = module.waits().groups.remove(&wait);
     if let Some(group) = group {
         let mut flights = module.flights();
         for part in 0..group.places.len() {
-            flights.leave(WaiterId { client, part });
+            flights.leave(WaiterId { wait, part });
         }
         return Some((group.waiting, Some(group.places)));
     }
-    let waiter = module.flights().leave(WaiterId { client, part: 0 })?;
+    let waiter = module.flights().leave(WaiterId { wait, part: 0 })?;
     match waiter.recipient {
         Recipient::Client(waiting, _) => Some((waiting, None)),
         Recipient::Place(..) => None,
@@ -257,27 +307,28 @@ fn take(client: u64) -> Option<(Waiting, Option<Vec<Place>>)> {
 
 /// Takes all clients out of their tables; their flights go on.
 pub fn take_all(ctx: &Ctx, module: &Module) -> Vec<Blocked> {
-    let groups = std::mem::take(&mut *module.groups());
+    let groups = std::mem::take(&mut module.waits().groups);
     let waiters = module.flights().leave_all();
     let alone = waiters.into_iter().filter_map(|waiter| match waiter.recipient {
         Recipient::Client(waiting, _) => Some(waiting),
         Recipient::Place(..) => None, // its client is the group's
     });
     let grouped = groups.into_values().map(|group| group.waiting);
-    alone.chain(grouped).map(|waiting| waiting.end(ctx)).collect()
+    alone.chain(grouped).map(|waiting| waiting.end(ctx, module)).collect()
 }
 
 /// A client's patience has ended; its flights go on.
 struct Patience;
 
 impl OnTime for Patience {
-    fn on_time(_: &Ctx, client: u64) {
-        match take(client) {
-            Some((waiting, None)) => waiting.client.answer(Ctx::reply_null).release(),
-            Some((waiting, Some(places))) => {
-                super::telling::answer_group(&module::get(), waiting.client, places);
+    fn on_time(_: &Ctx, wait: u64) {
+        let module = module::get();
+        if let Some((waiting, places)) = take(&module, wait) {
+            let client = waiting.end_impatient(&module);
+            match places {
+                None => client.answer(Ctx::reply_null).release(),
+                Some(places) => super::telling::answer_group(&module, client, places),
             }
-            None => {}
         }
     }
 }
@@ -287,8 +338,10 @@ pub struct Room;
 
 impl WaitingRoom for Room {
     fn leave(ctx: &Ctx, client: u64) -> Option<Blocked> {
-        let (waiting, _) = take(client)?;
-        Some(waiting.end(ctx))
+        let module = module::get();
+        let wait = module.waits().by_client.get(&client).copied()?;
+        let (waiting, _) = take(&module, wait)?;
+        Some(waiting.end(ctx, &module))
     }
 }
 

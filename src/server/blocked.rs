@@ -52,7 +52,7 @@ pub fn look_whether_commands_may_intervene(ctx: &Ctx) {
 
 /// Where handles wait.
 pub trait WaitingRoom {
-    /// Takes a handle out, because its client needs it no more; `None` if somebody else has it.
+    /// Takes the handle of this number out, because its client needs it no more; `None` if somebody else has it.
     fn leave(ctx: &Ctx, client: u64) -> Option<Blocked>;
 }
 
@@ -113,8 +113,9 @@ impl Blocked {
         }
     }
 
-    /// Its number: the handle's address, which no other handle can have before this one is unblocked,
-    /// and so not while it waits in some table.
+    /// Its number: the handle's address. No other handle has it before this one is unblocked; the next that the
+    /// server makes may have it then. So it says whom the server means ([`WaitingRoom::leave`]), and names nothing
+    /// that may be looked for after the unblocking.
     pub fn number(&self) -> u64 {
         number(self.handle)
     }

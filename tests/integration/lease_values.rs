@@ -193,3 +193,30 @@ fn a_url_may_be_leased_and_its_value_is_what_get_answers() {
     assert_eq!(scene.origin.hits("/a"), 1);
     at_rest(&scene);
 }
+
+/// Each is answered in a turn of its own, and by then the value may be another. It is never half of each.
+#[test]
+fn a_large_value_that_is_set_again_and_again_answers_each_who_waits_whole() {
+    let mut scene = Scene::new();
+    let [one, other] = ["1", "2"].map(|digit| digit.repeat(3 << 20));
+    let token = scene.client.token(&["key", "TTL", "600"]);
+    let waiters = queue(&scene.server, &["key", "0"], 24);
+    let mut mget = scene.server.client();
+    mget.send(&["CACHE.MGET", "1", "key", "60", "0"]);
+    scene.server.until_gauge("cache_waiters", 25);
+    scene.client.ok(&["SET", "key", &one]);
+    let mut setter = scene.server.client();
+    scene.client.release("key", &token);
+    for value in [&other, &one, &other, &one] {
+        setter.ok(&["SET", "key", value]);
+        setter.int(&["SETRANGE", "key", "0", value]);
+    }
+    let values = [&one, &other].map(Answer::value);
+    for mut waiter in waiters {
+        assert!(values.contains(&waiter.answer()));
+    }
+    let places = [one, other].map(|value| Value::Array(vec![Value::BulkString(value.into())]));
+    assert!(places.contains(&mget.reply().unwrap()));
+    assert_eq!(scene.server.gauge("cache_leases"), 1, "nobody needs another lease");
+    at_rest(&scene);
+}

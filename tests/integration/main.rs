@@ -30,6 +30,7 @@ mod cluster_of_three;
 mod codings;
 mod commands;
 mod config;
+mod crowds;
 mod databases;
 mod del;
 mod disconnects;

@@ -13,7 +13,7 @@ fn key(db: i32, name: &str) -> FlightKey {
 }
 
 fn waiter(who: u32) -> WaiterId {
-    WaiterId { client: who.into(), part: 0 }
+    WaiterId { wait: who.into(), part: 0 }
 }
 
 fn filled_by(table: &mut Table, db: i32, filler: Filler) -> (LockMark, Filler, ()) {
