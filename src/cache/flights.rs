@@ -186,6 +186,11 @@ impl<W, D> Flights<W, D> {
         Ok(())
     }
 
+    /// What a waiter waits for.
+    pub fn flight_of(&self, waiter: WaiterId) -> Option<FlightId> {
+        self.by_waiter.get(&waiter).map(|&(flight, _)| flight)
+    }
+
     /// Takes one waiter out, whatever its flight does; `None` if somebody else has taken it.
     pub fn leave(&mut self, waiter: WaiterId) -> Option<W> {
         let (flight, place) = self.by_waiter.remove(&waiter)?;

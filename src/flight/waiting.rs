@@ -15,14 +15,17 @@ use std::sync::Arc;
 
 use super::answer::{Shape, Source};
 use super::takeoff::Wanted;
+use super::{Flights, lease};
 use crate::cache::error::{FetchError, Overload};
 use crate::cache::flights::{FlightId, WaiterId};
+use crate::cache::lease::Filler;
 use crate::cache::seconds::Millis;
 use crate::config::Settings;
 use crate::module::{self, Module, STATS};
 use crate::server::answers::Promise;
 use crate::server::blocked::{Blocked, WaitingRoom};
 use crate::server::ctx::Ctx;
+use crate::server::main_thread;
 use crate::server::timer::{OnTime, Timer};
 
 /// Who is told how a flight ended.
@@ -294,15 +297,26 @@ fn take(module: &Module, wait: WaitId) -> Option<(Waiting, Option<Vec<Place>>)> 
     if let Some(group) = group {
         let mut flights = module.flights();
         for part in 0..group.places.len() {
-            flights.leave(WaiterId { wait, part });
+            leave(&mut flights, WaiterId { wait, part });
         }
         return Some((group.waiting, Some(group.places)));
     }
-    let waiter = module.flights().leave(WaiterId { wait, part: 0 })?;
+    let waiter = leave(&mut module.flights(), WaiterId { wait, part: 0 })?;
     match waiter.recipient {
         Recipient::Client(waiting, _) => Some((waiting, None)),
         Recipient::Place(..) => None,
     }
+}
+
+/// Takes a waiter out of its flight. A flight that nobody fills, in the pause after a lost lease, ends with the last that
+/// waits for it.
+fn leave(flights: &mut Flights, waiter: WaiterId) -> Option<Waiter> {
+    let flight = flights.flight_of(waiter)?;
+    let left = flights.leave(waiter);
+    if flights.filler(flight) == Some(Filler::Nobody) && flights.waiting(flight) == 0 {
+        main_thread::post(move |ctx| lease::pause_ended(ctx, &module::get(), flight));
+    }
+    left
 }
 
 /// Takes all clients out of their tables; their flights go on.

@@ -191,7 +191,7 @@ impl<R: Read> Read for Gzip<R> {
             if count > 0 || buffer.is_empty() {
                 return Ok(count);
             }
-            if member.get_mut().at_least(2)?.starts_with(b"\x1f\x8b") {
+            if member.get_mut().at_least(3)?.starts_with(b"\x1f\x8b\x08") {
                 self.member = self.member.take().map(|ended| GzDecoder::new(ended.into_inner()));
             } else {
                 member.get_mut().drain()?;

@@ -187,6 +187,7 @@ impl Origin for HttpOrigin {
             return Err(FetchError::TooLarge);
         }
         let mut headers = headers(&response);
+        keep_true_length(&mut headers, response.headers().contains_key(TRANSFER_ENCODING));
         let codings = codings(&response)?;
         if !codings.keeps_header {
             headers.retain(|(name, _)| name != CONTENT_ENCODING.as_str());
@@ -199,6 +200,14 @@ impl Origin for HttpOrigin {
         read_body(response, &codings.applied, request.max_body, incoming)?;
         Ok(Fetched::Whole)
     }
+}
+
+/// Leaves out a length that a transfer coding overrides (RFC 9112 section 6.3), and one that is said twice.
+fn keep_true_length(headers: &mut Headers, is_overridden: bool) {
+    let mut is_said = is_overridden;
+    headers.retain(|(name, _)| {
+        name != CONTENT_LENGTH.as_str() || !std::mem::replace(&mut is_said, true)
+    });
 }
 
 /// Sends a request; the head of the response is within its limits.

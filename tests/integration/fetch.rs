@@ -227,3 +227,17 @@ fn large_responses_and_many_waiters_get_the_whole_map_in_either_protocol() {
         assert_eq!(scene.origin.hits("/a"), 1);
     }
 }
+
+#[test]
+fn a_length_that_a_transfer_coding_overrides_is_not_kept() {
+    let mut scene = Scene::with(|server| server.config("cache.store-headers", "*"));
+    let framed = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+                  5\r\nhello\r\n0\r\n\r\n";
+    let twice = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    for (path, reply, wanted) in [("/framed", framed, 0), ("/twice", twice, 1)] {
+        let url = scene.serve(path, Reply::raw(reply));
+        let whole = fetch(&mut scene.client, &["CACHE.FETCH", &url]);
+        assert_eq!(whole.body, b"hello");
+        assert_eq!(whole.all("content-length").len(), wanted, "{:?}", whole.headers);
+    }
+}

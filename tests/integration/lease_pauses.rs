@@ -150,3 +150,26 @@ fn who_waits_by_the_url_alone_waits_for_no_pause() {
     assert_eq!(gets.reply_bytes(), BODY.as_bytes());
     at_rest(&scene);
 }
+
+#[test]
+fn a_pause_ends_with_the_last_that_waits() {
+    for impatient in [false, true] {
+        let mut scene = scene();
+        let token = scene.client.token(&["key"]);
+        let mut first = queue(&scene.server, &["key", "0"], 1).remove(0);
+        let patience = if impatient { "2" } else { "0" };
+        let mut last = queue(&scene.server, &["key", patience], 1).remove(0);
+        scene.client.release("key", &token);
+        let token = first.answer().token();
+        scene.client.release("key", &token);
+        if impatient {
+            assert_eq!(last.answer(), Answer::Null);
+        } else {
+            drop(last);
+        }
+        scene.until_all_landed();
+        let token = scene.client.token(&["key"]);
+        scene.client.fill("key", &token, "value");
+        at_rest(&scene);
+    }
+}

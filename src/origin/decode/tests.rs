@@ -114,7 +114,9 @@ fn more_of_its_kind_goes_on_and_what_is_none_of_it_is_left_out() {
     let body = text(100);
     for coding in CODINGS {
         let wire = encoded(coding, &body);
-        for after in [&b"\0"[..], b"\0\0\0\0\0\0\0\0\0", b"and more", &vec![b'x'; 40_000]] {
+        for after in
+            [&b"\0"[..], b"\0\0\0\0\0\0\0\0\0", b"and more", b"\x1f\x8b", &vec![b'x'; 40_000]]
+        {
             let wire = [&wire[..], after].concat();
             assert!(read(&wire, &[coding], 100_000).unwrap() == body, "{coding:?} {}", after.len());
         }
