@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::scene::{BODY, Scene};
 use crate::support::server::Builder;
-use crate::support::{Reply, Server, module};
+use crate::support::{Reply, Server, module, until};
 
 /// What makes a program another user's: a limit on threads does not hold for the superuser.
 fn becoming_nobody() -> &'static [&'static str] {
@@ -102,7 +102,8 @@ fn a_load_that_gets_no_thread_fails_and_leaves_nothing_behind() {
     for _ in 0..3 {
         limit(&scene.server, "1");
         scene.client.error(&load);
-        assert_eq!(threads_of(pid), before);
+        // The server's own may get their names meanwhile, by which an allocator's are told apart.
+        until("no thread to be left", || threads_of(pid).len() <= before.len());
         scene.client.error(&["CONFIG", "SET", "cache.max-waiters", "1"]);
         limit(&scene.server, "1000");
     }
