@@ -327,7 +327,7 @@ pub fn check_memory(
 }
 
 fn check_not_full(ctx: &Ctx, key: &FlightKey) -> Result<(), CacheError> {
-    if memory::is_out(ctx, &lock_key(&key.name)?) {
+    if memory::is_out(ctx, || lock_key(&key.name).unwrap_or_else(|_| key.name.clone())) {
         STATS.refused_oom.bump();
         return Err(CacheError::OutOfMemory);
     }

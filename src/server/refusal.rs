@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_by_its_code_or_else_by_errno() {
-        let cases: [(&str, c_int, Refusal); 14] = [
+        let cases: [(&str, c_int, Refusal); 15] = [
             ("OOM command not allowed when used memory > 'maxmemory'.", 28, Refusal::OutOfMemory),
             ("-OOM command not allowed", 0, Refusal::OutOfMemory),
             ("", libc::ENOSPC, Refusal::OutOfMemory),
@@ -129,6 +129,7 @@ mod tests {
             ("", libc::ENOENT, Refusal::NoSuchCommand),
             ("MISCONF Errors writing to the AOF file", libc::ESPIPE, Refusal::Other),
             ("NOREPLICAS Not enough good replicas to write.", libc::ESPIPE, Refusal::Other),
+            ("WRONGTYPE Operation against a key", 0, Refusal::Other),
             ("ERR string exceeds maximum allowed size", 0, Refusal::Other),
         ];
         for (line, errno, refusal) in cases {
